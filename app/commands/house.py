@@ -1,0 +1,60 @@
+"""The house without its HTTP door: what every command opens, uses and closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations
+from app.errors import AppError, Kind
+from app.logs import configure_logs
+from app.settings import Settings
+from app.wiring import House, build_house
+
+_PROBE = ".chartroom/probe"  # a key that nothing has
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator[House]:
+    """Bring the tables to this version, open the store as a server does, answer its parts, close everything.
+
+    With `ready` False nothing is replayed or taken in first. Raises AppError, StorageError.
+    """
+    quiet_logs(settings)
+    await asyncio.to_thread(migrate, settings.database_url())
+    house = build_house(settings)
+    house.database.start()
+    try:
+        async for _ in house.storage.scan(_PROBE):  # the opening waits for storage that does not answer; we do not
+            break
+        if ready:
+            await make_ready(house)
+        yield house
+    finally:
+        await house.close()
+
+
+async def make_ready(house: House) -> None:
+    """Replay what the database lacks and take in ChartMuseum's files. Raises AppError when the store stays closed."""
+    await house.opening.run()
+    readiness = house.parts.readiness
+    if not readiness.ready:
+        raise AppError(Kind.FAULT, f"the store cannot be opened: {readiness.reason}")
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Log as the settings say, but not what is merely as it should be: a command says itself what it did."""
+    configure_logs(level="warning" if settings.level == "info" else settings.level, as_json=settings.log_json)
+
+
+def migrate(url: str) -> None:
+    """Bring the tables to this version. Raises AppError INVALID when the database cannot be reached or read."""
+    try:
+        if not migrations.is_current(url):
+            migrations.upgrade(url)
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise AppError(Kind.INVALID, f"the database cannot be opened: {reason}") from error

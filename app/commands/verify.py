@@ -1,0 +1,60 @@
+"""`chartroom verify`: a catalogue of its own to replay the ledger into, and the words at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import migrations
+from app.commands.house import open_house
+from app.commands.imports import show_progress
+from app.db.rebuild import file_url
+from app.db.session import Database
+from app.services.reconcile import Reconcile
+from app.services.verify import Report, Verify
+from app.settings import Settings
+
+WRONG = 4
+"""Exit code when something is wrong, and stays so."""
+
+
+async def verify(settings: Settings, write: Callable[[str], None], *, repair: bool) -> int:
+    """Check storage, rows and ledger against each other; answer the exit code. `write` takes lines.
+
+    With `repair`, the store is opened first as a server opens it: rows that are behind the ledger catch up.
+    Raises AppError, StorageError.
+    """
+    async with open_house(settings, ready=False) as house:
+        if repair:
+            await house.opening.run()  # a torn ledger stops it, and is named below
+        with _open_replica() as replica, show_progress("checking") as notify:
+            reconcile = Reconcile(house.database, house.ledger, house.storage, replica)
+            report = await Verify(house.database, house.storage, reconcile).run(repair=repair, notify=notify)
+    for line in _render(report):
+        write(line)
+    return 0 if report.clean else WRONG
+
+
+@contextmanager
+def _open_replica() -> Iterator[Database]:
+    """Make an empty catalogue in a temporary folder, started."""
+    with tempfile.TemporaryDirectory(prefix="chartroom-verify-") as folder:
+        url = file_url(Path(folder) / "replica.db")
+        migrations.upgrade(url)
+        replica = Database(url)
+        replica.start()
+        try:
+            yield replica
+        finally:
+            replica.close()
+
+
+def _render(report: Report) -> Iterator[str]:
+    yield f"{report.repositories} repositories, {report.blobs} blobs of {report.bytes} bytes checked"
+    findings = report.findings
+    for title, lines in (("mended", findings.mended), ("wrong", findings.open), ("note", findings.notes)):
+        for line in lines:
+            yield f"{title}: {line}"
+    yield "clean" if report.clean else f"{len(findings.open)} things are wrong"

@@ -1,0 +1,1 @@
+"""Rows: tables, the session, and one module of statements for each subject."""

@@ -1,0 +1,259 @@
+"""The database itself: connections, reads, and the one writer. No statement about charts lives here.
+
+Reads run inline on SQLite (10 us; a thread hop would cost 300) and in threads on Postgres. Writes go through
+one thread that commits together what has gathered (group commit): each piece of work has its own savepoint,
+so that a conflict in one spoils no other, and all share one fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from app.db import ledger, repositories
+from app.db.transaction import Transaction
+from app.errors import AppError, Kind
+
+T = TypeVar("T")
+
+GROUP = 64
+"""Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
+
+BUSY_SECONDS = 5.0
+"""How long SQLite waits for another process's commit before it says "database is locked"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """What a write came to: its result, and the outbox row that must reach storage before it may be acknowledged."""
+
+    result: T
+    outbox_id: int | None
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[Transaction], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    error: BaseException | None = None
+    result: Any = None
+
+
+@dataclass(slots=True)
+class Flushed:
+    """Up to which outbox row everything lies in storage; the next commit removes those rows."""
+
+    upto: int = 0
+    removed: int = field(default=0)
+
+
+class Database:
+    """One engine, one writer thread. `start` before use, `close` at the end."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self.inline = parsed.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.inline else _postgres_engine(url)
+        self._reading, self._writing = _divide(self.engine)
+        self.flushed = Flushed()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._reader: Connection | None = None
+        self._cursor: Any = None
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._writer = threading.Thread(target=self._write_forever, name="writer", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Finish what was handed to the writer, then let go of every connection."""
+        if self._writer is not None:
+            self._jobs.put(None)
+            self._writer.join()
+            self._writer = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = self._cursor = None
+        self.engine.dispose()
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one read snapshot: inline on SQLite, in a thread on Postgres."""
+        if self.inline:
+            return self.read_inline(work)
+        return await self.read_in_thread(work)
+
+    async def read_in_thread(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which takes longer than the event loop may wait, in one snapshot in a thread."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    def read_inline(self, work: Callable[[Connection], T]) -> T:
+        """Run short `work` on the event loop's own SQLite connection."""
+        if self._reader is None:
+            with translated_errors():
+                self._reader = self.engine.connect()
+        with translated_errors(), self._reader.begin():
+            return work(self._reader)
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one snapshot on this thread."""
+        with translated_errors(), self._reading.connect() as connection, connection.begin():
+            return work(connection)
+
+    def data_version(self) -> int:
+        """Answer a number that changes with every commit of any process (SQLite only, 4 us).
+
+        https://www.sqlite.org/pragma.html#pragma_data_version: asked on one connection that never writes.
+        """
+        if self._cursor is None:
+            if self._reader is None:
+                self._reader = self.engine.connect()
+            driver = self._reader.connection.driver_connection
+            assert driver is not None
+            self._cursor = driver.cursor()
+        version: int = self._cursor.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    async def write(self, work: Callable[[Transaction], T]) -> Committed[T]:
+        """Run `work` in the writer's next transaction; answer when it is committed.
+
+        An exception of `work` undoes that work alone and is raised here.
+        Raises AppError UNAVAILABLE when the database is locked, FULL when its disk is.
+        """
+        if self._writer is None:
+            raise AppError(Kind.UNAVAILABLE, "the server is shutting down; try again", retry_after=5)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Committed[T]] = loop.create_future()
+        self._jobs.put(_Job(work, loop, future))
+        return await future
+
+    def _write_forever(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            group, last = self._gather(job)
+            self._commit(group)
+            if last:
+                return
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
+        group = [first]
+        while len(group) < GROUP:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return group, True
+            group.append(job)
+        return group, False
+
+    def _commit(self, group: list[_Job]) -> None:
+        outbox_id: int | None = None
+        try:
+            with translated_errors(), self._writing.connect() as connection:
+                outbox_id = self._run_group(connection, group)
+        except Exception as error:  # the commit failed: nobody of the group was stored
+            for job in group:
+                job.error = job.error or error
+        for job in group:
+            job.loop.call_soon_threadsafe(_resolve, job, outbox_id)
+
+    def _run_group(self, connection: Connection, group: list[_Job]) -> int | None:
+        with connection.begin():
+            transaction = Transaction(connection, repositories.next_revision(connection), time.time_ns())
+            for job in group:
+                self._run_job(transaction, job)
+            if self.flushed.upto > self.flushed.removed:
+                ledger.remove_flushed(connection, self.flushed.upto)
+                self.flushed.removed = self.flushed.upto
+            return transaction.finish()
+
+    @staticmethod
+    def _run_job(transaction: Transaction, job: _Job) -> None:
+        try:
+            with transaction.savepoint():
+                job.result = job.work(transaction)
+        except Exception as error:
+            # A full disk or a lost connection ends the whole transaction, not the savepoint: whoever went on in it
+            # would commit without a revision. Then every job of the group gets this error.
+            if (ours := _translate(error)) is not None:
+                raise ours from error
+            job.error = error
+
+
+def _resolve(job: _Job, outbox_id: int | None) -> None:
+    if job.future.cancelled():
+        return
+    if job.error is not None:
+        job.future.set_exception(job.error)
+    else:
+        job.future.set_result(Committed(job.result, outbox_id))
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(driver: Any, _record: object) -> None:
+        driver.isolation_level = None  # we say BEGIN ourselves, so that a read is one snapshot
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8192"):
+            driver.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes the lock first: one that upgrades from a read later cannot wait, it fails.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    # A dead connection is noticed before use, so that a database restart costs nobody an error.
+    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8)
+
+
+def _divide(engine: Engine) -> tuple[Engine, Engine]:
+    """Answer the engine as readers and as the writer use it."""
+    if engine.dialect.name == "sqlite":
+        return engine, engine.execution_options(writes=True)
+    # A read of several statements sees one commit; a writer that waited for its turn sees what was committed meanwhile.
+    reading = engine.execution_options(isolation_level="REPEATABLE READ")
+    return reading, engine.execution_options(isolation_level="READ COMMITTED")
+
+
+class translated_errors:
+    """Turn the driver's "locked", "full" and "gone" into errors of ours; let all others through."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        """Raise what the error means to a caller."""
+        ours = _translate(error)
+        if ours is not None:
+            raise ours from error
+
+
+def _translate(error: BaseException | None) -> AppError | None:
+    if not isinstance(error, DBAPIError):
+        return None
+    text = str(error.orig)
+    if "no such savepoint" in text and (cause := _translate(error.orig and error.orig.__context__)) is not None:
+        return cause  # SQLite had ended the whole transaction already; the first error says why
+    if "database or disk is full" in text or "No space left" in text:
+        return AppError(Kind.FULL, "the database's disk is full; nothing was stored; make room and try again")
+    if "is locked" in text:
+        return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
+    if error.connection_invalidated or (isinstance(error, OperationalError) and "disk I/O" not in text):
+        return AppError(Kind.UNAVAILABLE, "the database does not answer; try again", retry_after=5)
+    return None

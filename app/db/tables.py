@@ -1,0 +1,138 @@
+"""The tables, and nothing that runs. The database is an index over storage and can be rebuilt from it.
+
+Times are whole nanoseconds since 1970 UTC (Helm's indexes carry nanoseconds). Digests are lower-case hex of
+sha256 without a prefix. JSON that clients get is kept as the very bytes they get, so that a read is a copy.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Names are compared bytewise everywhere (the index is sorted so), whatever a Postgres database's locale says.
+Name: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+# SQLite gives a table its fast row id only to a column that is exactly INTEGER.
+RowId: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+
+catalogue = Table(
+    "catalogue",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
+    Column("identity", String(32), nullable=False),  # new after every rebuild: old ETags must not lie
+    Column("revision", BigInteger, nullable=False),  # of the newest commit in any repository
+    Column("scanned", Boolean, nullable=False),  # ChartMuseum's files were taken in once, whole
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("path", Name, nullable=False, unique=True),  # "" is the root
+    Column("revision", BigInteger, nullable=False, index=True),  # of its newest commit
+    Column("committed", BigInteger, nullable=False),  # when that was; the index's `generated`
+)
+
+charts = Table(
+    "charts",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # of the newest change to any of its versions
+    Column("versions", Integer, nullable=False),  # 0: all were deleted; the row tells caches so
+    # What search shows: the newest stable version, or the newest if none is stable.
+    Column("rank", LargeBinary, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("app_version", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("deprecated", Boolean, nullable=False),
+    Column("words", Text, nullable=False),  # lower-case name, keywords and description
+    # Replicas ask "what changed since N?": this index must serve that question alone.
+    Index(None, "repository_id", "revision"),
+)
+
+chart_versions = Table(
+    "chart_versions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("repository_id", ForeignKey("repositories.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("version", Name, nullable=False),
+    Column("sort_key", LargeBinary, nullable=False),  # bytewise order is version order
+    Column("filename", Name, nullable=False),
+    Column("digest", String(64), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("entry", LargeBinary, nullable=False),  # its line in index.yaml
+    UniqueConstraint("repository_id", "name", "version"),
+    UniqueConstraint("repository_id", "filename"),
+    Index(None, "repository_id", "name", "sort_key"),
+)
+
+provenances = Table(
+    "provenances",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("filename", Name, primary_key=True),  # of the archive; a provenance may come before its chart
+    Column("digest", String(64), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("condemned", BigInteger),  # when it was found unreferenced; deleted after the grace period
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("key", Text, nullable=False),  # where in storage the segment goes
+    Column("content", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used twice: "flushed up to N" must stay true
+)
+
+museum_files = Table(
+    "museum_files",
+    metadata,
+    Column("key", Name, primary_key=True),  # the object as ChartMuseum named it
+    Column("size", BigInteger, nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),  # of what it held when it was taken in; "" if refused
+    Column("name", Name, nullable=False),  # the chart it brought; "" for provenance or a refused file
+    Column("version", Name, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)

@@ -1,0 +1,59 @@
+"""One commit in the making: its revision, and what it changed in which repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from app.db import ledger, repositories
+from app.db.repositories import RepositoryRow
+from app.domain.ledger import render_segment, segment_key
+
+
+class Transaction:
+    """What a piece of work gets: the connection, the revision its rows carry, the time (ns since 1970)."""
+
+    def __init__(self, connection: Connection, revision: int, now: int) -> None:
+        self.connection = connection
+        self.revision = revision
+        self.now = now
+        self._repositories: dict[int, RepositoryRow] = {}
+        self._lines: list[tuple[int, bytes]] = []
+
+    def record(self, repository: RepositoryRow, line: bytes) -> None:
+        """Note one change; the lines of a commit become one ledger segment for each repository."""
+        self._repositories[repository.id] = repository
+        self._lines.append((repository.id, line))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo the rows and the lines of what runs inside if it raises."""
+        mark = len(self._lines)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            del self._lines[mark:]
+            raise
+
+    def finish(self) -> int | None:
+        """Give each changed repository its new revision and segment; answer the last outbox row, if any."""
+        segments: dict[int, list[bytes]] = {}
+        for repository_id, line in self._lines:
+            segments.setdefault(repository_id, []).append(line)
+        if not segments:
+            return None
+        identity = repositories.move_revision(self.connection, self.revision)
+        last = 0
+        for repository_id, lines in segments.items():
+            repository = self._repositories[repository_id]
+            previous = repositories.touch(self.connection, repository_id, self.revision, self.now)
+            content = render_segment(
+                lines, repository=repository.path, revision=self.revision, previous=previous,
+                catalogue=identity, committed=self.now,
+            )  # fmt: skip
+            key = segment_key(repository.path, self.revision, identity, content)
+            last = ledger.add(self.connection, key, content)
+        return last

@@ -1,0 +1,115 @@
+"""The ledger's form: what one commit changed in one repository, as lines of JSON under a name of its own.
+
+A segment is named `.chartroom/ledger/<repository>/<revision>-<catalogue>-<hash>.jsonl`. Its first line is a header,
+each further line one change. A snapshot has the same form, ends in `.snapshot.jsonl`, and holds the whole
+repository as it was at its revision. Names carry the content's hash: no second writer can overwrite one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+ROOT = ".chartroom/ledger/"
+_ROOT_REPOSITORY = "%"  # `quote` never answers a lone percent sign, so no repository's name is escaped to it
+_LONGEST_NAME = 200  # bytes; file systems end at 255
+
+
+class SegmentName(NamedTuple):
+    """What a segment's key says: the escaped repository, revision, catalogue, content hash, and its kind."""
+
+    folder: str
+    revision: int
+    catalogue: str
+    hash: str
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that was read back: its header's facts and its changes, oldest first.
+
+    `previous` is the repository's revision before this commit: a chain without gaps. `committed` is in
+    nanoseconds since 1970.
+    """
+
+    repository: str
+    revision: int
+    previous: int
+    catalogue: str
+    committed: int
+    changes: tuple[dict[str, Any], ...]
+
+
+def blob_key(digest: str) -> str:
+    """Answer where the bytes with this sha256 (64 hex digits) lie."""
+    return f".chartroom/blobs/sha256/{digest[:2]}/{digest}"
+
+
+def repository_folder(repository: str) -> str:
+    """Answer the key prefix of a repository's segments; it ends in a slash."""
+    name = quote(repository, safe="") or _ROOT_REPOSITORY
+    if len(name) > _LONGEST_NAME:  # the header has the whole name; this one must only be unique
+        name = f"{name[:120]}%%{hashlib.sha256(repository.encode()).hexdigest()[:32]}"
+    return f"{ROOT}{name}/"
+
+
+def segment_key(repository: str, revision: int, catalogue: str, content: bytes, *, snapshot: bool = False) -> str:
+    """Answer the storage key of a segment."""
+    return segment_key_of(repository, revision, catalogue, hashlib.sha256(content).hexdigest(), snapshot=snapshot)
+
+
+def segment_key_of(repository: str, revision: int, catalogue: str, digest: str, *, snapshot: bool = False) -> str:
+    """Answer the storage key of a segment whose content has this sha256."""
+    ending = ".snapshot.jsonl" if snapshot else ".jsonl"
+    return f"{repository_folder(repository)}{revision:016d}-{catalogue}-{digest[:32]}{ending}"
+
+
+def parse_segment_key(key: str) -> SegmentName | None:
+    """Answer what a key under ROOT says, or None if it is no segment's name."""
+    folder, _, name = key.removeprefix(ROOT).rpartition("/")
+    stem, snapshot = name.removesuffix(".jsonl"), name.endswith(".snapshot.jsonl")
+    parts = stem.removesuffix(".snapshot").split("-")
+    if not name.endswith(".jsonl") or len(parts) != 3 or not parts[0].isdecimal():
+        return None
+    return SegmentName(folder, int(parts[0]), parts[1], parts[2], snapshot)
+
+
+def render_change(operation: str, kind: str, /, **facts: Any) -> bytes:
+    """Answer one line: `operation` is put or remove, `kind` version or provenance."""
+    return orjson.dumps({"op": operation, "kind": kind, **facts})
+
+
+def render_entry_change(facts: dict[str, Any], entry: bytes) -> bytes:
+    """Answer the line that puts a chart version, with its index line inside as it is."""
+    return orjson.dumps({"op": "put", "kind": "version", **facts, "entry": orjson.Fragment(entry)})
+
+
+def render_segment(
+    lines: Iterable[bytes], *, repository: str, revision: int, previous: int, catalogue: str, committed: int
+) -> bytes:
+    """Answer a segment's bytes."""
+    header = render_header(repository, revision, previous=previous, catalogue=catalogue, committed=committed)
+    return b"\n".join([header, *lines, b""])
+
+
+def render_header(repository: str, revision: int, *, previous: int, catalogue: str, committed: int) -> bytes:
+    """Answer the first line of a segment or snapshot."""
+    facts = {"repository": repository, "revision": revision, "previous": previous}
+    return orjson.dumps({"ledger": 1, **facts, "catalogue": catalogue, "committed": committed})
+
+
+def read_segment(name: SegmentName, content: bytes) -> Segment:
+    """Read a segment back. Raises ValueError when its bytes are not those that its name promises."""
+    if hashlib.sha256(content).hexdigest()[:32] != name.hash:
+        raise ValueError("its content does not match the hash in its name")
+    header, *changes = (orjson.loads(line) for line in content.splitlines())
+    return Segment(
+        header["repository"], header["revision"], header["previous"],
+        header["catalogue"], header["committed"], tuple(changes),
+    )  # fmt: skip

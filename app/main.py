@@ -1,0 +1,82 @@
+"""The application: hang the doors on the house."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import AppError, Kind
+from app.routes import chartmuseum, hub, ops, web
+from app.routes.errors import render_error
+from app.routes.front import Front
+from app.settings import Settings, load_settings
+from app.wiring import House, build_house, product_version
+
+
+def create_app(settings: Settings, house: House | None = None) -> Front:
+    """Answer the ASGI application: the front door, and FastAPI behind it."""
+    house = house or build_house(settings)
+    parts = house.parts
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        house.start()
+        yield
+        await house.close()
+
+    behind = FastAPI(
+        title="Chartroom", version=product_version(), lifespan=lifespan, redirect_slashes=False,
+        docs_url="/-/docs", openapi_url="/-/openapi.json", redoc_url=None,
+    )  # fmt: skip
+    public_url = f"{settings.public_url}{settings.context_path}" if settings.public_url else ""
+    api = not settings.disable_api
+    base_url = f"{settings.chart_url}{settings.context_path}" if settings.chart_url else ""
+    behind.include_router(
+        ops.build_router(parts, house.counts, house.workers, version=product_version(), metrics=settings.enable_metrics)
+    )
+    behind.include_router(
+        web.build_router(parts, public_url=public_url, template_folder=settings.web_template_path, api=api)
+    )
+    behind.include_router(hub.build_router(parts, public_url=public_url, api=api))
+    behind.include_router(
+        chartmuseum.build_router(
+            parts,
+            api=api,
+            deletes=not settings.disable_delete,
+            base_url=base_url,
+            cors=settings.cors_allow_origin,
+            artifact_hub_ids=settings.artifact_hub_repo_id,
+        )
+    )
+    _handle_errors(behind)
+    return Front(
+        behind, parts.paths, parts.gate, parts.readiness, parts.indexes, parts.archives, house.observer,
+        default_yaml=not settings.json_index, archives_never_change=_archives_never_change(settings),
+    )  # fmt: skip
+
+
+def create_app_from_environment() -> Front:
+    """Answer the application with settings from the environment: what each server process calls."""
+    return create_app(load_settings())
+
+
+def _archives_never_change(settings: Settings) -> bool:
+    return settings.disable_force_overwrite and settings.disable_delete and not settings.allow_overwrite
+
+
+def _handle_errors(app: FastAPI) -> None:
+    async def answer(_request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):  # no route, or not with this method: both are 404 in ChartMuseum
+            error = AppError(Kind.NOT_FOUND, "not found")
+        status, headers, body = render_error(error)
+        response = Response(body, status)
+        response.raw_headers = headers
+        return response
+
+    for kind in (HTTPException, AppError, Exception):
+        app.add_exception_handler(kind, answer)

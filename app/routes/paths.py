@@ -1,0 +1,89 @@
+"""Where a request path leads: the context path, the depth of tenants, doubled slashes. No bytes are touched here.
+
+Routes write a repository as `{repository:tenant}`, which is empty or begins with a slash, so that `/apix/charts` is no
+repository of the API; or after a slash as `{repository:inner}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.convertors import PathConvertor, register_url_convertor
+
+from app.domain.names import parse_repository, split_view
+from app.errors import AppError, Kind
+
+_OURS = "-"
+"""The first segment of the server's own addresses, `/-/ready` for one."""
+
+_NOT_UTF8 = "\ufffd"
+"""What servers put in the place of bytes that are not UTF-8."""
+
+
+class TenantConvertor(PathConvertor):
+    """A part of a path that is empty or begins with a slash. It may hold line breaks, to be told that it may not."""
+
+    regex = r"(?:/[\s\S]+)?"
+
+
+class InnerConvertor(PathConvertor):
+    """A part of a path that is not empty and stands after a slash."""
+
+    regex = r"[\s\S]+"
+
+
+register_url_convertor("tenant", TenantConvertor())
+register_url_convertor("inner", InnerConvertor())
+
+
+class Place(NamedTuple):
+    """A repository as a path names it: its own path, and how many versions a slim view shows (None: no view)."""
+
+    repository: str
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The server's addresses. `depth` None lets repositories have any depth, as `--depth-dynamic` does."""
+
+    context_path: str = ""
+    depth: int | None = None
+
+    def localize(self, path: str) -> str | None:
+        """Answer the path below the context path, without doubled slashes; None if it lies outside.
+
+        With a fixed depth a tenant may stand before `/api` too, as in ChartMuseum: `/org/api/charts`.
+        """
+        if "//" in path:
+            path = _collapse(path)
+        if self.context_path and path != "/metrics":  # which stays outside, as in ChartMuseum
+            if path != self.context_path and not path.startswith(self.context_path + "/"):
+                return None
+            path = path[len(self.context_path) :] or "/"
+            if path == "/metrics":
+                return None
+        if self.depth and "/api/" in path[1:] and not path.startswith("/api/"):
+            tenant, _, rest = path.partition("/api/")
+            if tenant.count("/") - ("/~latest-" in tenant) == self.depth:
+                path = f"/api{tenant}/{rest}"
+        return path
+
+    def parse_place(self, text: str) -> Place:
+        """Answer the repository that a path names ("" is the root). Raises AppError INVALID, NOT_FOUND."""
+        repository, limit = split_view(text.strip("/"))
+        if _NOT_UTF8 in repository:
+            raise AppError(Kind.INVALID, "the repository in the path is not UTF-8: percent-encode its UTF-8 bytes")
+        repository = parse_repository(repository)
+        if repository.partition("/")[0] == _OURS:
+            raise AppError(Kind.INVALID, "paths below /-/ belong to the server: give the repository another name")
+        if self.depth is not None and (repository.count("/") + 1 if repository else 0) != self.depth:
+            raise AppError(Kind.NOT_FOUND, "not found")
+        return Place(repository, limit)
+
+
+def _collapse(path: str) -> str:
+    while "//" in path:
+        path = path.replace("//", "/")
+    return path

@@ -1,0 +1,1 @@
+"""The work: order, permission, transaction. Never HTTP, SQL text or S3."""

@@ -1,0 +1,302 @@
+"""Charts: the one road in (`publish`), the way out (`withdraw`), and questions about what is there.
+
+Order of a publish: read and judge the archive, blobs to storage, one transaction, the ledger segment to storage.
+Nothing is acknowledged before all four. Rules that every door shares live here; statuses and texts of a door do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import Connection
+
+from app.db import charts as rows
+from app.db import repositories
+from app.db.charts import BlobFacts, VersionRow
+from app.db.repositories import RepositoryRow
+from app.db.session import Database
+from app.db.transaction import Transaction
+from app.domain import names, times
+from app.domain.archive import read_chart
+from app.domain.index import render_entry
+from app.domain.ledger import blob_key, render_change
+from app.domain.metadata import Metadata
+from app.domain.provenance import read_provenance
+from app.domain.retention import choose_surplus
+from app.domain.semver import sort_key
+from app.domain.summary import Summary, summarize
+from app.errors import AppError, Kind
+from app.services.ledger import Ledger
+from storage import Storage
+
+_SMALL = 16 * 1024
+"""Archives up to this many bytes are read on the event loop: 0.2 ms, less than the way to a thread and back."""
+
+
+class Outcome(Enum):
+    """What publishing came to."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"  # the very same content is there already
+    CONFLICT = "conflict"  # other content is there, and overwriting is not allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings allow, at every door. Zero means no limit."""
+
+    allow_overwrite: bool = False
+    allow_force: bool = True
+    allow_delete: bool = True
+    max_objects: int = 0
+    versions_per_chart: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What is to be published: an archive, a provenance file, or both.
+
+    `filename` and `created` (ns since 1970) are given by those who bring charts from elsewhere; an upload is named
+    by its Chart.yaml and created now.
+    """
+
+    archive: bytes | None = None
+    provenance: bytes | None = None
+    filename: str | None = None
+    created: int | None = None
+    origin: str = "upload"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The outcome, and which chart version it is about (empty for provenance alone)."""
+
+    outcome: Outcome
+    name: str = ""
+    version: str = ""
+    filename: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    metadata: Metadata
+    filename: str
+    blob: BlobFacts
+
+
+class Charts:
+    """The charts of every repository."""
+
+    def __init__(self, database: Database, storage: Storage, ledger: Ledger, rules: Rules) -> None:
+        self.rules = rules
+        self._database = database
+        self._storage = storage
+        self._ledger = ledger
+        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="archive")
+
+    def close(self) -> None:
+        """Stop the threads that read archives."""
+        self._readers.shutdown()
+
+    async def publish(self, repository: str, parcel: Parcel, *, overwrite: bool | None = None) -> Published:
+        """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules.
+
+        Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
+        another chart has the file name; StorageError when storage fails: then nothing was stored.
+        """
+        chart = await self._read(parcel) if parcel.archive is not None else None
+        signature = _read_signature(parcel, chart)
+        if overwrite is None:
+            overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
+        refused = await self._database.read(
+            lambda connection: self._find_conflict(connection, repository, chart, signature, overwrite)
+        )
+        if refused is not None:
+            return refused
+        for content, blob in ((parcel.archive, chart and chart.blob), (parcel.provenance, signature and signature[1])):
+            if content is not None and blob:
+                await self._storage.put(blob_key(blob.digest), content)
+        work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
+        return await self._ledger.write(work.run)
+
+    async def withdraw(self, repository: str, name: str, version: str, *, only_digest: str | None = None) -> bool:
+        """Remove a version and its provenance; answer whether it was there.
+
+        With `only_digest` it is removed only while it has this content, and a server whose settings forbid
+        deleting does it too: the file that brought it is gone. Else raises AppError DENIED there.
+        """
+        if only_digest is None and not self.rules.allow_delete:
+            raise AppError(Kind.DENIED, "deleting is switched off on this server (DISABLE_DELETE)")
+
+        def work(transaction: Transaction) -> bool:
+            return _withdraw(transaction, repository, name, version, only_digest)
+
+        return await self._ledger.write(work)
+
+    def _find_conflict(
+        self, connection: Connection, repository: str, chart: _Chart | None,
+        signature: tuple[str, BlobFacts] | None, overwrite: bool,
+    ) -> Published | None:  # fmt: skip
+        """Answer early what the transaction would answer: no blob needs writing then."""
+        found = repositories.find(connection, repository)
+        if found is None:
+            return None
+        return _judge(connection, found.id, chart, signature, overwrite)
+
+    async def _read(self, parcel: Parcel) -> _Chart:
+        assert parcel.archive is not None
+        if len(parcel.archive) <= _SMALL:
+            return _read_archive(parcel.archive, parcel.filename)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, _read_archive, parcel.archive, parcel.filename)
+
+
+def _read_archive(content: bytes, filename: str | None) -> _Chart:
+    metadata = read_chart(content).metadata
+    name = names.archive_name(metadata.name, metadata.version)
+    if filename is not None:
+        name = names.check_filename(filename)
+    return _Chart(metadata, name, BlobFacts(hashlib.sha256(content).hexdigest(), len(content)))
+
+
+def _read_signature(parcel: Parcel, chart: _Chart | None) -> tuple[str, BlobFacts] | None:
+    """Answer which archive a provenance file is for, by file name, and its bytes' facts."""
+    if parcel.provenance is None:
+        return None
+    filename = names.archive_name(*read_provenance(parcel.provenance))
+    if parcel.filename is not None:
+        filename = parcel.filename
+    return filename, BlobFacts(hashlib.sha256(parcel.provenance).hexdigest(), len(parcel.provenance))
+
+
+def _judge(
+    connection: Connection, repository_id: int, chart: _Chart | None,
+    signature: tuple[str, BlobFacts] | None, overwrite: bool,
+) -> Published | None:  # fmt: skip
+    """Answer CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
+    same = signed = None
+    name, version = (chart.metadata.name, chart.metadata.version) if chart else ("", "")
+    if chart is not None:
+        rivals = rows.find_rivals(connection, repository_id, name, version, filename=chart.filename)
+        same = rivals.same
+        if rivals.other is not None:
+            raise AppError(Kind.CONFLICT, _name_is_taken(chart.filename, rivals.other))
+    if signature is not None:
+        signed = rows.find_provenance(connection, repository_id, signature[0])
+    if overwrite or (same is None and signed is None):
+        return None
+    unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature[1])
+    if chart is not None and same is None and signed == (signature and signature[1]):
+        return None  # its provenance came first, as it may
+    outcome = Outcome.UNCHANGED if unchanged else Outcome.CONFLICT
+    return Published(outcome, name, version, chart.filename if chart else "", chart.blob.digest if chart else "")
+
+
+def _name_is_taken(filename: str, other: tuple[str, str]) -> str:
+    return f"{filename} is the file of chart {other[0]} version {other[1]}; choose another name or version"
+
+
+@dataclass(frozen=True, slots=True)
+class _Publish:
+    """The transaction of one publish."""
+
+    rules: Rules
+    repository: str
+    parcel: Parcel
+    chart: _Chart | None
+    signature: tuple[str, BlobFacts] | None
+    overwrite: bool
+
+    def run(self, transaction: Transaction) -> Published:
+        connection = transaction.connection
+        repository = repositories.get_or_create(connection, self.repository)
+        refused = _judge(connection, repository.id, self.chart, self.signature, self.overwrite)
+        if refused is not None:
+            return refused
+        outcome = Outcome.CREATED
+        if self.chart is not None:
+            outcome = self._put_chart(transaction, repository, self.chart)
+        if self.signature is not None:
+            self._put_signature(transaction, repository, *self.signature)
+        if self.chart is None:
+            return Published(outcome)
+        metadata = self.chart.metadata
+        return Published(outcome, metadata.name, metadata.version, self.chart.filename, self.chart.blob.digest)
+
+    def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: _Chart) -> Outcome:
+        metadata = chart.metadata
+        old = rows.find_version(transaction.connection, repository.id, metadata.name, metadata.version)
+        if old is None:
+            self._check_room(transaction, repository)
+        elif old.digest != chart.blob.digest:
+            _drop_signature(transaction, repository, old.filename)
+        row, facts = self._render(chart, self.parcel.created or transaction.now)
+        rows.put_version(transaction, repository.id, row, facts)
+        transaction.record(repository, rows.render_version_put(row))
+        if old is None:
+            self._drop_surplus(transaction, repository, metadata.name, metadata.version)
+        return Outcome.REPLACED if old else Outcome.CREATED
+
+    def _render(self, chart: _Chart, created: int) -> tuple[VersionRow, Summary]:
+        metadata, blob = chart.metadata, chart.blob
+        entry = render_entry(
+            metadata.render_config(), filename=chart.filename, created=times.render_time(created), digest=blob.digest
+        )
+        order = sort_key(metadata.version)
+        row = VersionRow(
+            metadata.name, metadata.version, order, chart.filename, blob.digest, blob.size, created,
+            self.parcel.origin, entry,
+        )  # fmt: skip
+        return row, summarize(entry, order)
+
+    def _put_signature(
+        self, transaction: Transaction, repository: RepositoryRow, filename: str, blob: BlobFacts
+    ) -> None:
+        found = rows.find_provenance(transaction.connection, repository.id, filename)
+        if found == blob:
+            return
+        if found is None:
+            self._check_room(transaction, repository)
+        rows.put_provenance(transaction, repository.id, filename, blob)
+        facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
+        transaction.record(repository, render_change("put", "provenance", **facts))
+
+    def _check_room(self, transaction: Transaction, repository: RepositoryRow) -> None:
+        limit = self.rules.max_objects
+        if limit and rows.count_objects(transaction.connection, repository.id) >= limit:
+            raise AppError(Kind.LIMIT, "repo has reached storage limit")
+
+    def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
+        limit = self.rules.versions_per_chart
+        if not limit:
+            return
+        versions = rows.list_versions(transaction.connection, repository.id, name)
+        ages = [(row.created, row.version) for row in versions if row.version != version]
+        for surplus in choose_surplus(ages, keep=limit - 1):
+            _withdraw(transaction, repository.path, name, surplus)
+
+
+def _withdraw(
+    transaction: Transaction, repository: str, name: str, version: str, only_digest: str | None = None
+) -> bool:
+    connection = transaction.connection
+    home = repositories.find(connection, repository)
+    row = home and rows.find_version(connection, home.id, name, version)
+    if home is None or row is None or only_digest not in (None, row.digest):
+        return False
+    rows.remove_version(transaction, home.id, name, version)
+    transaction.record(home, render_change("remove", "version", chart=name, version=version))
+    _drop_signature(transaction, home, row.filename)
+    return True
+
+
+def _drop_signature(transaction: Transaction, repository: RepositoryRow, filename: str) -> None:
+    if rows.remove_provenance(transaction, repository.id, filename):
+        transaction.record(repository, render_change("remove", "provenance", filename=filename))

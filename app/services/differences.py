@@ -1,0 +1,160 @@
+"""Where the rows of a repository and those that its ledger makes differ, and the commit that makes them agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from operator import eq
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from sqlalchemy import Connection
+
+from app.db import audit, charts, repositories
+from app.db.audit import Shown
+from app.db.charts import BlobFacts, VersionRow
+from app.db.rebuild import recount
+from app.db.repositories import RepositoryRow
+from app.db.transaction import Transaction
+from app.domain.ledger import render_change, render_entry_change
+from app.domain.summary import summarize
+from app.errors import AppError, Kind
+
+T = TypeVar("T")
+
+
+class Difference(NamedTuple):
+    """One thing that rows and ledger tell differently; `rows` or `ledger` is None where that side lacks it.
+
+    Both are VersionRow, Shown (what lists show of a chart), or the name and BlobFacts of a provenance file.
+    """
+
+    rows: Any
+    ledger: Any
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        name = _describe(self.rows or self.ledger)
+        if self.rows is None:
+            return f"{name} is in the ledger and not in the rows"
+        if self.ledger is None:
+            return f"{name} is in the rows and not in the ledger"
+        return f"{name} differs between rows and ledger"
+
+
+def list_differences(rows: Connection, repository_id: int, ledger: Connection, replica_id: int) -> Iterator[Difference]:
+    """Answer every difference of one repository, which has an id of its own on each side."""
+    yield from _merge(
+        audit.iterate_versions(rows, repository_id), audit.iterate_versions(ledger, replica_id),
+        lambda row: (row.name, row.version), _is_same_version,
+    )  # fmt: skip
+    yield from _merge(
+        audit.iterate_provenances(rows, repository_id), audit.iterate_provenances(ledger, replica_id), _first, eq
+    )
+    yield from _merge(audit.iterate_shown(rows, repository_id), audit.iterate_shown(ledger, replica_id), _first, eq)
+
+
+def mend(transaction: Transaction, *, path: str, revision: int, page: list[Difference]) -> None:
+    """Make rows what the ledger says, and say it there again. Raises AppError CONFLICT if another commit came first."""
+    home = repositories.find(transaction.connection, path)
+    if home is None or home.revision != revision:
+        raise AppError(Kind.CONFLICT, "they changed meanwhile")
+    touched: set[str] = set()
+    for rows, ledger in page:
+        item = rows or ledger
+        if isinstance(item, VersionRow):
+            _mend_version(transaction, home, rows, ledger)
+            touched.add(item.name)
+        elif isinstance(item, Shown):
+            _repeat_newest(transaction, home, item)
+            touched.add(item.name)
+        else:
+            _mend_provenance(transaction, home, rows, ledger)
+    for name in touched:
+        recount(transaction, home.id, name)
+
+
+def _mend_version(
+    transaction: Transaction, home: RepositoryRow, rows: VersionRow | None, ledger: VersionRow | None
+) -> None:
+    if ledger is not None:
+        charts.put_version(transaction, home.id, ledger, summarize(ledger.entry, ledger.sort_key))
+        transaction.record(home, _render_put(ledger))
+    elif rows is not None:
+        charts.remove_version(transaction, home.id, rows.name, rows.version)
+        transaction.record(home, render_change("remove", "version", chart=rows.name, version=rows.version))
+
+
+def _repeat_newest(transaction: Transaction, home: RepositoryRow, shown: Shown) -> None:
+    """Record a change of the chart: its rows are right, but those who keep a copy of them must look again."""
+    versions = charts.list_versions(transaction.connection, home.id, shown.name)
+    if versions:
+        transaction.record(home, _render_put(versions[0]))
+    else:
+        transaction.record(home, render_change("remove", "version", chart=shown.name, version=shown.version))
+
+
+def _mend_provenance(
+    transaction: Transaction, home: RepositoryRow,
+    rows: tuple[str, BlobFacts] | None, ledger: tuple[str, BlobFacts] | None,
+) -> None:  # fmt: skip
+    if ledger is not None:
+        filename, blob = ledger
+        charts.put_provenance(transaction, home.id, filename, blob)
+        facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
+        transaction.record(home, render_change("put", "provenance", **facts))
+    elif rows is not None:
+        charts.remove_provenance(transaction, home.id, rows[0])
+        transaction.record(home, render_change("remove", "provenance", filename=rows[0]))
+
+
+def _merge(
+    rows: Iterator[T], ledger: Iterator[T], key: Callable[[T], Any], same: Callable[[T, T], bool]
+) -> Iterator[Difference]:
+    """Go through two sorted sides at once; memory holds one item of each."""
+    mine, theirs = next(rows, None), next(ledger, None)
+    while mine is not None or theirs is not None:
+        if theirs is None or (mine is not None and key(mine) < key(theirs)):
+            yield Difference(mine, None)
+            mine = next(rows, None)
+        elif mine is None or key(theirs) < key(mine):
+            yield Difference(None, theirs)
+            theirs = next(ledger, None)
+        else:
+            if not same(mine, theirs):
+                yield Difference(mine, theirs)
+            mine, theirs = next(rows, None), next(ledger, None)
+
+
+def _first(item: tuple[Any, ...]) -> Any:
+    return item[0]
+
+
+def _is_same_version(mine: VersionRow, theirs: VersionRow) -> bool:
+    if mine == theirs:
+        return True
+    return replace(mine, entry=b"") == replace(theirs, entry=b"") and _is_same_json(mine.entry, theirs.entry)
+
+
+def _is_same_json(mine: bytes, theirs: bytes) -> bool:
+    """Compare what two entries mean: other versions of ours may have escaped other characters."""
+    try:
+        return bool(orjson.loads(mine) == orjson.loads(theirs))
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _render_put(row: VersionRow) -> bytes:
+    facts = {
+        "chart": row.name, "version": row.version, "filename": row.filename, "digest": row.digest,
+        "size": row.size, "created": row.created, "origin": row.origin,
+    }  # fmt: skip
+    return render_entry_change(facts, row.entry)
+
+
+def _describe(item: Any) -> str:
+    if isinstance(item, VersionRow):
+        return f"version {item.name} {item.version}"
+    if isinstance(item, Shown):
+        return f"what lists show of chart {item.name}"
+    return f"provenance of {item[0]}"

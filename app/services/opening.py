@@ -1,0 +1,124 @@
+"""From started to ready: what must be done before anybody may read an index or write a chart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from app.db import leases, repositories
+from app.db.session import Database
+from app.errors import AppError, Kind
+from app.services.ledger import Ledger
+from app.services.museum import MuseumFiles
+from app.services.readiness import Readiness
+from app.services.replay import Replay
+from app.services.tenure import SECONDS, Tenure
+from storage import StorageError
+
+_HINT = "several hosts on one store need one Postgres: set CHARTROOM_DATABASE"
+_LEASE = "opening"
+_LEASE_NS = 60 * 1_000_000_000
+_RETRY_SECONDS = 2.0
+_POLL_SECONDS = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class Opening:
+    """Opens the store; with several processes one does the work and the others wait for it."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        replay: Replay,
+        museum: MuseumFiles,
+        readiness: Readiness,
+        tenure: Tenure,
+        *,
+        holder: str,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._replay = replay
+        self._museum = museum
+        self._readiness = readiness
+        self._tenure = tenure
+        self._holder = holder
+
+    async def run(self) -> None:
+        """Make the store ready; try again for as long as storage or the database does not answer."""
+        while True:
+            try:
+                await self._run_once()
+            except (StorageError, AppError) as error:
+                if isinstance(error, AppError) and error.kind not in (Kind.UNAVAILABLE, Kind.FULL):
+                    self._readiness.reason = error.message
+                    _log.error("the store cannot be opened", reason=error.message)
+                    return
+                self._readiness.reason = "storage or database do not answer"
+                _log.warning("not ready yet", error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._readiness.ready = True
+                return
+
+    async def _run_once(self) -> None:
+        while not await self._hold(_LEASE):
+            self._readiness.reason = "another process opens the store"
+            await asyncio.sleep(_POLL_SECONDS)
+        try:
+            self._readiness.reason = "reading the ledger"
+            if not await self._take_tenure():
+                _log.warning("another catalogue writes to this store: serving reads only", hint=_HINT)
+                return
+            catalogue = await self._database.read(repositories.get_catalogue)
+            if not catalogue.scanned:
+                self._readiness.reason = "taking in the charts that lie there"
+                await self._museum.scan()
+                await self._database.write(lambda transaction: repositories.mark_scanned(transaction.connection))
+        finally:
+            await self._database.write(lambda transaction: leases.release(transaction, _LEASE, self._holder))
+
+    async def _take_tenure(self) -> bool:
+        """Catch up with the ledger, and become the one who writes if nobody else is."""
+        until = await self._tenure.hold()
+        if until:
+            await self._ledger.flush()
+        await self._replay.run()
+        self._readiness.may_write_until = until
+        return until > 0
+
+    async def keep_tenure(self) -> None:
+        """Renew the right to write in time; without it, follow the one who has it and take over when it ends."""
+        rest = self._readiness.may_write_until - time.monotonic()
+        if rest > SECONDS * 2 / 3:
+            return
+        if rest <= 0:
+            await self._take_tenure()
+            return
+        self._readiness.may_write_until = await self._tenure.hold()
+        if not self._readiness.may_write_until:
+            _log.error("another catalogue writes to this store now; this one only reads", hint=_HINT)
+
+    async def close(self) -> None:
+        """Give back the right to write."""
+        if self._readiness.may_write_until:
+            await self._tenure.release()
+
+    async def rescan(self) -> None:
+        """Follow ChartMuseum's files once more, unless another process does."""
+        if await self.is_first("rescan"):
+            await self._museum.scan()
+
+    async def is_first(self, name: str) -> bool:
+        """Answer whether this process is the one that does the job `name` for the next minute."""
+        return time.monotonic() < self._readiness.may_write_until and await self._hold(name)
+
+    async def _hold(self, name: str) -> bool:
+        work = await self._database.write(
+            lambda transaction: leases.acquire(transaction, name, self._holder, _LEASE_NS)
+        )
+        return work.result

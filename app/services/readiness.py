@@ -1,0 +1,47 @@
+"""Is the store ready to be shown? Until the first pass over old files or the replay has ended, it is not.
+
+Nobody may see half an index: until then indexes and writes wait for later (503), and archives are read from the files
+that lie there already.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from app.errors import AppError, Kind
+from storage import ObjectNotFound, Storage
+
+_READ_ONLY = "this server only reads: another one with its own database writes to the same store; try again, or there"
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Ready or not, and why not; and until when this process may write (`time.monotonic`, in seconds)."""
+
+    storage: Storage
+    ready: bool = False
+    reason: str = "starting"
+    may_write_until: float = 0.0
+
+    def check(self) -> None:
+        """Raise AppError UNAVAILABLE while the store is not ready to be read."""
+        if not self.ready:
+            text = f"the repository is not ready yet ({self.reason}); try again"
+            raise AppError(Kind.UNAVAILABLE, text, retry_after=5)
+
+    def check_writable(self) -> None:
+        """Raise AppError UNAVAILABLE while nothing may be written."""
+        self.check()
+        if time.monotonic() > self.may_write_until:
+            raise AppError(Kind.UNAVAILABLE, _READ_ONLY, retry_after=10)
+
+    async def open_old_file(self, repository: str, filename: str) -> tuple[int, AsyncGenerator[bytes, None]]:
+        """Answer size and bytes of a file as ChartMuseum stored it. Raises AppError NOT_FOUND."""
+        key = "/".join(filter(None, (repository, filename)))
+        try:
+            stat = await self.storage.stat(key)
+            return stat.size, await self.storage.open(key)
+        except ObjectNotFound as error:
+            raise AppError(Kind.NOT_FOUND, "object not found") from error

@@ -1,0 +1,168 @@
+"""The ledger read back: a database that lacks commits which storage has (restored, lost, new) catches up.
+
+A repository starts at its newest snapshot, or where its rows end, and takes every segment in the order of the
+chain: each names the revision before it. A gap or a fork stops the replay and is named; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+import structlog
+
+from app.db import charts, repositories
+from app.db.charts import BlobFacts, VersionRow
+from app.db.session import Database
+from app.db.transaction import Transaction
+from app.domain.ledger import ROOT, Segment, SegmentName, parse_segment_key, read_segment, repository_folder
+from app.domain.semver import sort_key
+from app.domain.summary import summarize
+from app.errors import AppError, Kind
+from app.services.snapshots import fetch_snapshot
+from storage import Storage
+
+_BATCH = 200  # segments in one transaction
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    key: str
+    name: SegmentName
+
+
+class Replay:
+    """Brings the database up to the ledger."""
+
+    def __init__(self, database: Database, storage: Storage) -> None:
+        self._database = database
+        self._storage = storage
+
+    async def run(self) -> int:
+        """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
+        folders: dict[str, list[_Named]] = {}
+        async for stat in self._storage.scan(ROOT):
+            name = parse_segment_key(stat.key)
+            if name is not None:
+                folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+        known = {row.path: row for row in await self._database.read(lambda c: repositories.list_since(c, -1))}
+        revisions = {repository_folder(path): row.revision for path, row in known.items()}
+        replayed = 0
+        for folder, segments in folders.items():
+            replayed += await self._catch_up(segments, revisions.get(folder, 0))
+        if replayed:
+            _log.info("ledger replayed", segments=replayed)
+        return replayed
+
+    async def _catch_up(self, segments: list[_Named], revision: int) -> int:
+        segments.sort(key=lambda named: named.name.revision)
+        if segments[-1].name.revision <= revision:
+            return 0
+        snapshots = [named for named in segments if named.name.snapshot and named.name.revision > revision]
+        waiting = [named for named in segments if not named.name.snapshot and named.name.revision > revision]
+        if snapshots and not await self._follows(waiting, revision):
+            start = snapshots[-1]
+            waiting = [named for named in waiting if named.name.revision > start.name.revision]
+            await self._restore(start)
+            revision = start.name.revision
+        count = 0
+        for at in range(0, len(waiting), _BATCH):
+            batch = [await self._read(named) for named in waiting[at : at + _BATCH]]
+            for segment in batch:
+                if segment.previous != revision:
+                    raise AppError(Kind.FAULT, _name_gap(segment, revision))
+                revision = segment.revision
+            await self._database.write(partial(_apply_all, segments=batch))
+            count += len(batch)
+        return count
+
+    async def _restore(self, snapshot: _Named) -> None:
+        """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
+        with tempfile.TemporaryFile() as file:
+            await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
+            await self._database.write(partial(_restore, lines=file))
+
+    async def _follows(self, waiting: list[_Named], revision: int) -> bool:
+        return bool(waiting) and (await self._read(waiting[0])).previous == revision
+
+    async def _read(self, named: _Named) -> Segment:
+        content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
+        try:
+            return read_segment(named.name, content)
+        except (ValueError, KeyError) as error:
+            raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; restore it") from error
+
+
+def _name_gap(segment: Segment, revision: int) -> str:
+    where = segment.repository or "the root repository"
+    return (
+        f"the ledger of {where} has a gap: revision {segment.revision} follows {segment.previous}, but the last known"
+        f" one is {revision}; restore the missing segments under {repository_folder(segment.repository)}"
+    )
+
+
+def _apply_all(transaction: Transaction, *, segments: list[Segment]) -> None:
+    for segment in segments:
+        _apply(transaction, segment)
+
+
+def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
+    numbered = iter(lines)
+    header = orjson.loads(next(numbered))
+    repository = repositories.get_or_create(transaction.connection, header["repository"])
+    charts.clear(transaction.connection, repository.id)
+    changes = map(orjson.loads, numbered)
+    _apply_changes(transaction, repository.id, header["revision"], header["committed"], changes)
+
+
+def _apply(transaction: Transaction, segment: Segment) -> None:
+    repository = repositories.get_or_create(transaction.connection, segment.repository)
+    _apply_changes(transaction, repository.id, segment.revision, segment.committed, segment.changes)
+
+
+def _apply_changes(
+    transaction: Transaction, repository_id: int, revision: int, committed: int, changes: Iterable[dict[str, Any]]
+) -> None:
+    ours, transaction.revision = transaction.revision, revision
+    for change in changes:
+        _CHANGES[change["op"], change["kind"]](transaction, repository_id, change)
+    transaction.revision = ours
+    repositories.touch(transaction.connection, repository_id, revision, committed)
+    repositories.raise_revision(transaction.connection, revision)
+
+
+def _put_version(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    entry = orjson.dumps(change["entry"])
+    order = sort_key(change["version"])
+    row = VersionRow(
+        change["chart"], change["version"], order, change["filename"], change["digest"], change["size"],
+        change["created"], change["origin"], entry,
+    )  # fmt: skip
+    charts.put_version(transaction, repository_id, row, summarize(entry, order))
+
+
+def _remove_version(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    charts.remove_version(transaction, repository_id, change["chart"], change["version"])
+
+
+def _put_provenance(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    blob = BlobFacts(change["digest"], change["size"])
+    charts.put_provenance(transaction, repository_id, change["filename"], blob)
+
+
+def _remove_provenance(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    charts.remove_provenance(transaction, repository_id, change["filename"])
+
+
+_CHANGES = {
+    ("put", "version"): _put_version,
+    ("remove", "version"): _remove_version,
+    ("put", "provenance"): _put_provenance,
+    ("remove", "provenance"): _remove_provenance,
+}

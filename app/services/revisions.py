@@ -1,0 +1,69 @@
+"""Is what we hold in memory current? Asked for every read, answered once for all who wait in the same tick.
+
+A request whose bytes came after another process's 201 was sent is handled in a later tick of the event loop than
+every check made before that commit, so it always sees the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import Connection
+
+from app.db import repositories
+from app.db.repositories import RepositoryRow
+from app.db.session import Database
+
+
+class Revisions:
+    """Which repositories exist and which commit changed each last."""
+
+    def __init__(self, database: Database) -> None:
+        self.known: dict[str, RepositoryRow] = {}
+        self.identity = ""
+        self._database = database
+        self._newest = -1
+        self._data_version = -1
+        self._checked = False
+        self._pending: asyncio.Task[None] | None = None
+
+    def check_inline(self) -> None:
+        """Make `known` current, on SQLite: 4 us when nothing changed, and nothing at all later in the same tick."""
+        if self._checked:
+            return
+        version = self._database.data_version()
+        if version != self._data_version:
+            self._database.read_inline(self._load)
+            self._data_version = version
+        self._checked = True
+        asyncio.get_running_loop().call_soon(self._forget_check)
+
+    async def check(self) -> None:
+        """Make `known` current, on any database. Callers that wait share one question."""
+        if self._database.inline:
+            self.check_inline()
+            return
+        # A question that is already on its way may have been answered before this caller's commit: ask after it.
+        running = self._pending
+        if running is not None:
+            await asyncio.wait([running])
+        if self._pending is None or self._pending is running:
+            self._pending = asyncio.create_task(self._ask())
+        await asyncio.shield(self._pending)
+
+    async def _ask(self) -> None:
+        await self._database.read_in_thread(self._load)
+
+    def _forget_check(self) -> None:
+        self._checked = False
+
+    def _load(self, connection: Connection) -> None:
+        catalogue = repositories.get_catalogue(connection)
+        if catalogue.identity != self.identity:  # first time, or the database was rebuilt
+            self.known, self._newest = {}, -1
+            self.identity = catalogue.identity
+        if catalogue.revision == self._newest:
+            return
+        for row in repositories.list_since(connection, self._newest):
+            self.known[row.path] = row
+        self._newest = catalogue.revision

@@ -1,0 +1,170 @@
+"""The store against itself: every blob that rows name is hashed again, the rows are compared with the ledger.
+
+What can be mended is mended only when asked. Blobs that no row names are not wrong: a removed chart leaves them, and a
+publish that is under way writes its blob first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+from app.db import audit
+from app.db.audit import Use
+from app.db.charts import BlobFacts
+from app.db.session import Database
+from app.domain.ledger import blob_key
+from app.services.checked import Damaged, Lost, Missing, read_checked
+from app.services.reconcile import Findings, Reconcile
+from storage import LocalFiles, Storage, StorageError, StorageUnavailable
+
+OLD_SECONDS = 24 * 3600.0
+"""Age from which on an unfinished write is a leftover: no upload takes a day."""
+
+_PARALLEL = 8
+_PAGE = 500
+_BLOBS = ".chartroom/blobs/sha256/"
+
+Notify = Callable[[int, int], None]
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """A backend that can remove what broken-off writes left behind."""
+
+    async def sweep(self, older_than_seconds: float) -> int:
+        """Remove leftovers by age and answer how many."""
+        ...
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found."""
+
+    repositories: int = 0
+    blobs: int = 0
+    bytes: int = 0
+    unreferenced: int = 0
+    unreferenced_bytes: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong (any more)."""
+        return not self.findings.open
+
+
+class Verify:
+    """Checks one store."""
+
+    def __init__(self, database: Database, storage: Storage, reconcile: Reconcile) -> None:
+        self._database = database
+        self._storage = storage
+        self._reconcile = reconcile
+
+    async def run(self, *, repair: bool, notify: Notify) -> Report:
+        """Check everything; with `repair`, mend what can be. Raises StorageError, AppError when neither answers."""
+        report = Report()
+        report.repositories = await self._reconcile.run(report.findings, repair=repair)
+        await self._check_blobs(report, repair=repair, notify=notify)
+        await self._count_unreferenced(report)
+        await self._check_leftovers(report.findings, repair=repair)
+        return report
+
+    async def _check_blobs(self, report: Report, *, repair: bool, notify: Notify) -> None:
+        last = ""
+        while page := await self._database.read_in_thread(partial(audit.list_blobs_after, digest=last)):
+            waiting = iter(page)
+            workers = (self._check_some(waiting, report, repair, notify) for _ in range(_PARALLEL))
+            await asyncio.gather(*workers)
+            last = page[-1].digest
+
+    async def _check_some(self, waiting: Iterator[BlobFacts], report: Report, repair: bool, notify: Notify) -> None:
+        for blob in waiting:
+            await self._check_blob(blob, report, repair=repair)
+            notify(report.blobs, 0)
+
+    async def _check_blob(self, blob: BlobFacts, report: Report, *, repair: bool) -> None:
+        report.blobs += 1
+        report.bytes += blob.size
+        reason = await self._find_fault(blob)
+        if reason is None:
+            return
+        uses = await self._database.read(lambda connection: audit.list_uses(connection, blob.digest))
+        if not uses:
+            return  # it was removed meanwhile
+        what = f"blob sha256:{blob.digest} ({_name(uses)}) is {reason}"
+        if repair and (source := await self._mend_blob(blob, uses)):
+            report.findings.mended.append(f"{what}: copied from {source}")
+        else:
+            report.findings.open.append(f"{what}; upload the same file again or restore it")
+
+    async def _find_fault(self, blob: BlobFacts) -> str | None:
+        try:
+            async for _ in read_checked(self._storage, blob_key(blob.digest), blob.digest):
+                pass
+        except (Missing, Damaged) as error:
+            return str(error)
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            return f"unreadable: {error}"
+        return None
+
+    async def _mend_blob(self, blob: BlobFacts, uses: list[Use]) -> str | None:
+        """Copy the blob from ChartMuseum's own file, if that has its bytes; answer the file."""
+        for use in uses:
+            key = "/".join(filter(None, use))
+            try:
+                await self._storage.put(blob_key(blob.digest), read_checked(self._storage, key, blob.digest))
+            except (Lost, ValueError):
+                continue
+            return key
+        return None
+
+    async def _count_unreferenced(self, report: Report) -> None:
+        page: dict[str, int] = {}
+        async for stat in self._storage.scan(_BLOBS):
+            page[stat.key.rpartition("/")[2]] = stat.size
+            if len(page) == _PAGE:
+                await self._count_page(page, report)
+        await self._count_page(page, report)
+        if report.unreferenced:
+            report.findings.notes.append(
+                f"{report.unreferenced} blobs of {report.unreferenced_bytes} bytes belong to no chart (removed charts "
+                "and broken-off uploads leave them)"
+            )
+
+    async def _count_page(self, page: dict[str, int], report: Report) -> None:
+        digests = list(page)
+        named = await self._database.read_in_thread(lambda connection: audit.find_named(connection, digests))
+        for digest in page.keys() - named:
+            report.unreferenced += 1
+            report.unreferenced_bytes += page[digest]
+        page.clear()
+
+    async def _check_leftovers(self, findings: Findings, *, repair: bool) -> None:
+        if repair and isinstance(self._storage, Sweeper):
+            removed = await self._storage.sweep(OLD_SECONDS)
+            if removed:
+                findings.mended.append(f"{removed} leftovers of unfinished writes older than a day: removed")
+        elif isinstance(self._storage, LocalFiles):
+            number = await asyncio.to_thread(_count_leftovers, self._storage)
+            if number:
+                text = f"{number} leftovers of unfinished writes are older than a day; --repair removes them"
+                findings.open.append(text)
+
+
+def _count_leftovers(storage: LocalFiles) -> int:
+    folder = storage.path(".chartroom/blobs").with_name("tmp")
+    before = time.time() - OLD_SECONDS
+    return sum(path.stat().st_mtime < before for path in folder.glob("*")) if folder.is_dir() else 0
+
+
+def _name(uses: list[Use]) -> str:
+    more = f" and {len(uses) - 1} more" if len(uses) > 1 else ""
+    return "/".join(filter(None, uses[0])) + more

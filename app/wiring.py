@@ -1,0 +1,176 @@
+"""The only file that names concrete parts: from settings to a house that can be opened and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from app.db.session import Database
+from app.jobs.schedule import Schedule
+from app.metrics import Requests, WorkerCounts
+from app.routes.deps import Parts, UploadForm
+from app.routes.gate import BasicGate, BearerGate, Gate, read_public_key
+from app.routes.observe import LogForm, Observer
+from app.routes.paths import Paths
+from app.services.archives import Archives
+from app.services.charts import Charts, Rules
+from app.services.counts import Counts
+from app.services.indexes import Indexes
+from app.services.ledger import Ledger
+from app.services.listing import Listing
+from app.services.museum import MuseumFiles
+from app.services.opening import Opening
+from app.services.readiness import Readiness
+from app.services.replay import Replay
+from app.services.revisions import Revisions
+from app.services.search import Search
+from app.services.snapshots import Snapshots
+from app.services.tenure import Tenure
+from app.settings import BucketPlace, Settings
+from storage import Closeable, Storage, Sweeper
+
+PRESIGN_SECONDS = 300
+METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
+"""Environment name by which `serve` tells its workers where they leave their counts."""
+
+
+@dataclass(slots=True)
+class House:
+    """All parts of one process, wired. `open` before use, `close` at the end."""
+
+    settings: Settings
+    storage: Storage
+    database: Database
+    ledger: Ledger
+    revisions: Revisions
+    charts: Charts
+    counts: Counts
+    parts: Parts
+    observer: Observer
+    workers: WorkerCounts
+    opening: Opening
+    schedule: Schedule
+    _opening: asyncio.Task[None] | None = field(default=None)
+
+    def start(self) -> None:
+        """Start the writer, and make the store ready in the background; /health answers meanwhile."""
+        self.database.start()
+        self._opening = asyncio.create_task(self._make_ready())
+
+    async def open(self) -> None:
+        """Start, and wait until the store is ready."""
+        self.start()
+        assert self._opening is not None
+        await self._opening
+
+    async def _make_ready(self) -> None:
+        if isinstance(self.storage, Sweeper):
+            await self.storage.sweep()
+        await self.opening.run()
+        self.schedule.start()
+
+    async def close(self) -> None:
+        """Finish what was taken, then let go of everything."""
+        await self.schedule.stop()
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        await self.ledger.close()
+        await self.opening.close()
+        self.charts.close()
+        self.database.close()
+        if isinstance(self.storage, Closeable):
+            self.storage.close()
+        self.workers.save()
+
+
+def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
+    """Wire everything. Raises AppError INVALID for settings that cannot be."""
+    store = storage or build_storage(settings)
+    database = Database(settings.database_url())
+    ledger = Ledger(database, store)
+    revisions = Revisions(database)
+    readiness = Readiness(store)
+    charts = Charts(database, store, ledger, _rules(settings))
+    base_url = f"{settings.chart_url}{settings.context_path}" if settings.chart_url else ""
+    indexes = Indexes(
+        database, revisions, base_url=base_url, context_path=settings.context_path, memory=settings.index_cache_bytes
+    )
+    archives = Archives(
+        database, store, revisions, memory=settings.archive_cache_bytes,
+        presign_seconds=PRESIGN_SECONDS if settings.s3_presign else 0,
+    )  # fmt: skip
+    parts = Parts(
+        Paths(settings.context_path, settings.fixed_depth), _gate(settings), readiness, charts, Listing(database),
+        archives, indexes, Search(database), _upload_form(settings),
+    )  # fmt: skip
+    requests = Requests()
+    folder = os.environ.get(METRICS_FOLDER)
+    workers = WorkerCounts(requests, Path(folder) if folder else None)
+    form = LogForm(settings.log_json, settings.log_latency_integer, settings.log_health)
+    museum = MuseumFiles(database, store, charts, parallel=settings.index_limit or 8)
+    holder = f"{os.getpid()}-{secrets.token_hex(4)}"
+    tenure = Tenure(database, store, holder=holder)
+    opening = Opening(database, ledger, Replay(database, store), museum, readiness, tenure, holder=holder)
+    schedule = Schedule(opening, Snapshots(database, store), workers, rescan_seconds=settings.cache_interval)
+    return House(
+        settings, store, database, ledger, revisions, charts, Counts(database), parts, Observer(requests, form),
+        workers, opening, schedule,
+    )  # fmt: skip
+
+
+def build_storage(settings: Settings) -> Storage:
+    """Answer the backend that the settings name."""
+    place = settings.storage_place()
+    if isinstance(place, BucketPlace):
+        from storage.s3 import S3Storage  # boto3 takes 0.5 s and 49 MB
+
+        return S3Storage(
+            place.bucket, prefix=place.prefix, endpoint=place.endpoint or None, region=place.region or None,
+            path_style=place.path_style, sse=place.sse or None, verify=not place.insecure,
+        )  # fmt: skip
+    from storage.filesystem import FilesystemStorage
+
+    return FilesystemStorage(place.path)
+
+
+def product_version() -> str:
+    """Answer the version of this package."""
+    return version("chartroom")
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        allow_overwrite=settings.allow_overwrite,
+        allow_force=not settings.disable_force_overwrite,
+        allow_delete=not settings.disable_delete,
+        max_objects=settings.max_storage_objects,
+        versions_per_chart=settings.per_chart_limit,
+    )
+
+
+def _upload_form(settings: Settings) -> UploadForm:
+    return UploadForm(
+        settings.chart_post_form_field_name,
+        settings.prov_post_form_field_name,
+        settings.max_upload_size,
+        settings.read_timeout,
+    )
+
+
+def _gate(settings: Settings) -> Gate:
+    if settings.bearer_auth:
+        return BearerGate(
+            settings.auth_anonymous_get, settings.auth_realm, settings.auth_service,
+            read_public_key(Path(settings.auth_cert_path)), settings.auth_actions_search_path,
+        )  # fmt: skip
+    password = settings.basic_auth_pass.get_secret_value()
+    if settings.basic_auth_user and password:
+        return BasicGate(settings.auth_anonymous_get, settings.basic_auth_user, password)
+    return Gate()

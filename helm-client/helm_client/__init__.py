@@ -1,0 +1,1 @@
+"""A thin Helm client; it knows chart repositories only by HTTP."""

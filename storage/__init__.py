@@ -1,0 +1,28 @@
+"""Where bytes lie: one small protocol and its backends. This package knows nobody else."""
+
+from storage.errors import ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage.protocol import (
+    CHUNK,
+    Closeable,
+    InlineReader,
+    LocalFiles,
+    ObjectStat,
+    Presigner,
+    Storage,
+    Sweeper,
+)
+
+__all__ = [
+    "CHUNK",
+    "Closeable",
+    "InlineReader",
+    "LocalFiles",
+    "ObjectNotFound",
+    "ObjectStat",
+    "Presigner",
+    "Storage",
+    "StorageError",
+    "StorageFull",
+    "StorageUnavailable",
+    "Sweeper",
+]

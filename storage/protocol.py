@@ -1,0 +1,118 @@
+"""The contract every backend keeps; `tests/contract/test_storage.py` checks each sentence of it.
+
+Keys are relative paths with `/` between segments (`.chartroom/blobs/sha256/ab/...`): no leading slash, no
+empty, `.` or `..` segment, any other Unicode character but NUL, at most 900 bytes in UTF-8, and nothing in
+`.chartroom/tmp`, which belongs to the backends. Other keys are refused with ValueError. A file system cannot
+hold everything a bucket can: a segment of more than 255 bytes, or a key in a folder that is itself an object
+(`a` and `a/b`), may be refused by `put` with StorageError; nobody may rely on having both.
+
+All failures are of the tree in `storage/errors.py`. A method that is cancelled leaves the object whole, as
+it was or as it was to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+CHUNK = 256 * 1024
+"""Bytes of one chunk that `open` yields, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """What storage knows of one object: its key, its size in bytes, when it was last written (UTC, aware)."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Storage(Protocol):
+    """Five methods. An object is there whole or not at all, for every reader, at every moment."""
+
+    async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
+        """Write an object, durably: when this returns, the bytes and the name survive a power cut.
+
+        An object already under `key` is replaced at one moment; of several writers at once, one wins whole.
+        A stream may be of any length and is never held in memory. If `content` raises, its exception
+        passes through and nothing of the write remains. Raises StorageFull, StorageUnavailable.
+        """
+        ...
+
+    async def stat(self, key: str) -> ObjectStat:
+        """Tell size and time of an object. Raises ObjectNotFound."""
+        ...
+
+    async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Answer the object's bytes from `start`, `length` of them or to the end, in chunks of at most CHUNK.
+
+        A range that passes the end is cut there; one that begins at or after the end has no bytes. Negative
+        numbers raise ValueError. Raises ObjectNotFound here, not at the first chunk. A reader keeps the
+        object it opened, even if that is replaced or deleted meanwhile. A body that ends early raises
+        StorageUnavailable instead of ending the iteration. Whoever does not read to the end calls `aclose()`.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, durably. One that is not there is no error: the end is the same."""
+        ...
+
+    def scan(self, prefix: str = "") -> AsyncIterator[ObjectStat]:
+        """Answer every object whose key starts with `prefix` (text, not a folder), in any order, once each.
+
+        A prefix that no key can start with has no objects. Objects written or removed during the scan may or
+        may not appear; unfinished writes never do, nor does anything whose name is not a key.
+        """
+        ...
+
+
+@runtime_checkable
+class InlineReader(Protocol):
+    """A backend that can answer a small object without leaving the event loop."""
+
+    def read_now(self, key: str, limit: int) -> bytes | None:
+        """Answer the whole object if it is at most `limit` bytes and at hand without waiting, else None.
+
+        Raises ObjectNotFound.
+        """
+        ...
+
+
+@runtime_checkable
+class Presigner(Protocol):
+    """A backend whose objects a client may fetch directly for a while."""
+
+    def presign(self, key: str, seconds: int) -> str:
+        """Answer an absolute URL under which GET works for `seconds`, without asking the backend."""
+        ...
+
+
+@runtime_checkable
+class LocalFiles(Protocol):
+    """A backend whose objects are plain files on this machine."""
+
+    def path(self, key: str) -> Path:
+        """Answer where the object lies (whether or not it is there)."""
+        ...
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """A backend in which a crash leaves unfinished writes behind."""
+
+    async def sweep(self, older_than_seconds: float = 86400) -> int:
+        """Remove unfinished writes that nobody touched for so long; answer how many."""
+        ...
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A backend that holds threads or connections."""
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...

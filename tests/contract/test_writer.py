@@ -1,0 +1,265 @@
+"""The one writer and the reads beside it, on SQLite and on Postgres: group commit, savepoints, revisions, outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+
+from app.db import charts, ledger, repositories, session
+from app.db.ledger import OutboxRow
+from app.db.session import Committed, Database
+from app.db.tables import chart_versions, outbox
+from app.db.transaction import Transaction
+from app.domain.ledger import parse_segment_key, read_segment
+from app.errors import AppError, Kind
+from tests.contract.catalogue import home_id, in_one_commit, make_row, put, remove
+
+
+async def list_outbox(database: Database) -> list[OutboxRow]:
+    return await database.read(lambda connection: ledger.list_after(connection, 0))
+
+
+async def count_versions(database: Database) -> int:
+    query = select(func.count()).select_from(chart_versions)
+    return await database.read(lambda connection: connection.scalar(query) or 0)
+
+
+async def newest(database: Database) -> int:
+    return (await database.read(repositories.get_catalogue)).revision
+
+
+async def test_works_that_wait_together_share_one_commit_and_one_segment_for_each_repository(
+    database: Database,
+) -> None:
+    works = [put(make_row(version=f"1.{number}.0"), "ab"[number % 2]) for number in range(6)]
+    answers = await in_one_commit(database, *works)
+    assert {answer.result for answer in answers} == {1}
+    assert len({answer.outbox_id for answer in answers}) == 1
+    rows = await list_outbox(database)
+    segments = [read_segment(parse_segment_key(row.key), row.content) for row in rows]  # type: ignore[arg-type]
+    assert [(s.repository, s.revision, s.previous) for s in segments] == [("a", 1, 0), ("b", 1, 0)]
+    assert [[change["version"] for change in s.changes] for s in segments] == [
+        ["1.0.0", "1.2.0", "1.4.0"], ["1.1.0", "1.3.0", "1.5.0"],
+    ]  # fmt: skip
+    assert answers[0].outbox_id == rows[-1].id
+
+
+async def test_a_conflict_in_one_work_spoils_no_other(database: Database) -> None:
+    clash = make_row("b", filename="a-1.0.0.tgz")
+    answers = await in_one_commit(database, put(make_row("a")), put(clash, ""), put(make_row("c")))
+    assert [type(answer).__name__ for answer in answers] == ["Committed", "IntegrityError", "Committed"]
+    assert await database.read(lambda c: charts.list_names(c, home_id(c))) == ["a", "c"]
+    (row,) = await list_outbox(database)
+    assert row.content.count(b'"op":"put"') == 2
+    assert b'"chart":"b"' not in row.content
+
+
+async def test_a_work_that_raises_leaves_nothing(database: Database) -> None:
+    def fail(transaction: Transaction) -> None:
+        put(make_row(), "new")(transaction)
+        raise AppError(Kind.LIMIT, "full")
+
+    with pytest.raises(AppError, match="full"):
+        await database.write(fail)
+    assert (await count_versions(database), await newest(database), await list_outbox(database)) == (0, 0, [])
+    assert await database.read(lambda connection: repositories.find(connection, "new")) is None
+
+
+async def test_a_work_that_notes_nothing_moves_no_revision(database: Database) -> None:
+    committed = await database.write(lambda transaction: transaction.revision)
+    assert committed == Committed(1, None)
+    assert await newest(database) == 0
+
+
+async def test_a_savepoint_inside_a_work_undoes_its_own_rows_and_lines_alone(database: Database) -> None:
+    def work(transaction: Transaction) -> None:
+        put(make_row("a"))(transaction)
+        with pytest.raises(ValueError, match="stop"), transaction.savepoint():
+            put(make_row("b"))(transaction)
+            raise ValueError("stop")
+
+    await database.write(work)
+    assert await database.read(lambda c: charts.list_names(c, home_id(c))) == ["a"]
+    (row,) = await list_outbox(database)
+    assert b'"chart":"b"' not in row.content
+
+
+async def test_two_processes_take_turns_and_revisions_only_grow(database: Database, catalogue_url: str) -> None:
+    other = Database(catalogue_url)
+    other.start()
+    try:
+        writes = [
+            (database, other)[number % 2].write(put(make_row(version=f"1.{number}.0"), "xy"[number % 3 % 2]))
+            for number in range(60)
+        ]
+        await asyncio.gather(*writes)
+    finally:
+        other.close()
+    segments = [parse_segment_key(row.key) for row in await list_outbox(database)]
+    revisions = [name.revision for name in segments if name]
+    assert all(before <= after for before, after in pairwise(revisions)), "outbox order is the order of commits"
+    for path in "xy":
+        chain = [
+            read_segment(name, row.content)
+            for row in await list_outbox(database)
+            if (name := parse_segment_key(row.key)) and name.folder == path
+        ]
+        assert [segment.previous for segment in chain] == [0, *(segment.revision for segment in chain[:-1])]
+        assert all(before.committed < after.committed for before, after in pairwise(chain))
+    assert await newest(database) == revisions[-1]
+    assert await count_versions(database) == 60
+
+
+async def test_flushed_segments_leave_with_the_next_commit_and_their_ids_are_never_used_again(
+    database: Database,
+) -> None:
+    first = await database.write(put(make_row()))
+    database.flushed.upto = first.outbox_id or 0
+    assert len(await list_outbox(database)) == 1
+    second = await database.write(remove("web", "1.0.0"))
+    assert [row.id for row in await list_outbox(database)] == [second.outbox_id]
+    database.flushed.upto = second.outbox_id or 0
+    await database.write(lambda transaction: None)
+    assert await list_outbox(database) == []
+    third = await database.write(put(make_row()))
+    assert (third.outbox_id or 0) > (second.outbox_id or 0) > (first.outbox_id or 0)
+
+
+async def test_a_read_is_one_snapshot(database: Database, catalogue_url: str) -> None:
+    await database.write(put(make_row("a")))
+    other = Database(catalogue_url)
+    other.start()
+
+    def look_twice(connection: Connection) -> tuple[int, int]:
+        query = select(func.count()).select_from(chart_versions)
+        before = connection.scalar(query) or 0
+        asyncio.run_coroutine_threadsafe(other.write(put(make_row("b"))), loop).result(10)
+        return before, connection.scalar(query) or 0
+
+    loop = asyncio.get_running_loop()
+    try:
+        assert await database.read_in_thread(look_twice) == (1, 1)
+    finally:
+        other.close()
+    assert await count_versions(database) == 2
+
+
+async def test_what_was_handed_over_before_closing_is_finished_and_later_writes_are_refused(
+    database: Database, catalogue_url: str
+) -> None:
+    closing = Database(catalogue_url)
+    closing.start()
+    writes = [asyncio.ensure_future(closing.write(put(make_row(version=f"1.{n}.0")))) for n in range(100)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(closing.close)
+    assert all(isinstance(answer, Committed) for answer in await asyncio.gather(*writes))
+    assert await count_versions(database) == 100
+    with pytest.raises(AppError, match="shutting down"):
+        await closing.write(put(make_row()))
+
+
+async def test_a_writer_that_nobody_waits_for_any_more_goes_on(database: Database) -> None:
+    abandoned = asyncio.ensure_future(database.write(put(make_row("a"))))
+    await asyncio.sleep(0)
+    abandoned.cancel()
+    await database.write(put(make_row("b")))
+    assert await database.read(lambda c: charts.list_names(c, home_id(c))) == ["a", "b"]
+
+
+async def test_a_connection_that_breaks_in_the_middle_stores_nobody_of_the_group(postgres_url: str) -> None:
+    database = Database(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    database.start()
+
+    def break_off(transaction: Transaction) -> None:
+        transaction.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    try:
+        answers = await in_one_commit(database, put(make_row("a")), break_off, put(make_row("b")))
+        assert [answer.kind for answer in answers] == [Kind.UNAVAILABLE] * 3
+        assert await count_versions(database) == 0
+        assert (await database.write(put(make_row("c")))).result == 1
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def sqlite_database(sqlite_floor: Path, tmp_path: Path) -> Database:
+    path = tmp_path / "own.db"
+    path.write_bytes(sqlite_floor.read_bytes())
+    return Database(f"sqlite:///{path}")
+
+
+async def test_a_full_disk_in_the_middle_stores_nobody_of_the_group(sqlite_database: Database) -> None:
+    """SQLite ends the whole transaction then; whoever goes on would commit for himself, without a revision."""
+    database = sqlite_database
+    database.start()
+
+    def limit(pages: int) -> session.Callable[[Transaction], None]:
+        return lambda transaction: transaction.connection.execute(text(f"PRAGMA max_page_count={pages}")).close()
+
+    big = make_row("big", entry=b'{"name":"big","version":"1.0.0","description":"%b"}' % (b"x" * 400_000))
+    try:
+        answers = await in_one_commit(
+            database, put(make_row("a")), limit(1), put(big), limit(10**6), put(make_row("b"))
+        )
+        assert [answer.kind for answer in answers] == [Kind.FULL] * 5
+        assert (await count_versions(database), await newest(database), await list_outbox(database)) == (0, 0, [])
+        await database.write(limit(10**6))
+        assert (await database.write(put(big))).result == 1
+    finally:
+        database.close()
+
+
+async def test_a_database_that_another_process_locks_is_unavailable(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "BUSY_SECONDS", 0.1)
+    database = Database(str(sqlite_database.engine.url))
+    database.start()
+    holder = sqlite3.connect(str(database.engine.url.database), isolation_level=None)
+    try:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(AppError, match="locked") as caught:
+            await database.write(put(make_row()))
+        assert (caught.value.kind, bool(caught.value.retry_after)) == (Kind.UNAVAILABLE, True)
+        assert await count_versions(database) == 0  # reads go on
+        holder.execute("ROLLBACK")
+        assert (await database.write(put(make_row()))).result == 1
+    finally:
+        holder.close()
+        database.close()
+        sqlite_database.close()
+
+
+async def test_the_data_version_moves_with_every_commit_of_any_process(sqlite_database: Database) -> None:
+    reader, writer = sqlite_database, Database(str(sqlite_database.engine.url))
+    writer.start()
+    reader.start()
+    try:
+        seen = [reader.data_version()]
+        for database in (writer, reader, writer):
+            await database.write(put(make_row()))
+            seen.append(reader.data_version())
+            assert reader.data_version() == seen[-1]
+        assert len(set(seen)) == 4
+    finally:
+        reader.close()
+        writer.close()
+
+
+async def test_the_outbox_survives_in_the_order_of_ids(database: Database) -> None:
+    def add(transaction: Transaction) -> list[int]:
+        return [ledger.add(transaction.connection, f"key {number}", bytes([number])) for number in (3, 1, 2)]
+
+    ids = (await database.write(add)).result
+    assert ids == sorted(ids)
+    found = await database.read(lambda connection: ledger.list_after(connection, ids[0]))
+    assert found == [OutboxRow(ids[1], "key 1", b"\x01"), OutboxRow(ids[2], "key 2", b"\x02")]
+    await database.write(lambda transaction: ledger.remove_flushed(transaction.connection, ids[1]))
+    remaining = await database.read(lambda connection: connection.scalars(select(outbox.c.id)).all())
+    assert remaining == [ids[2]]

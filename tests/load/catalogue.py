@@ -1,0 +1,138 @@
+"""Fills a store with many versions in seconds: the rows and ledger segments that as many uploads would have left.
+
+A smoke test holds the rows against those of real uploads. Blobs are not written: what is pulled is uploaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+import migrations
+from app.db import repositories, tables
+from app.db.session import Database
+from app.domain import times
+from app.domain.index import render_entry
+from app.domain.ledger import render_entry_change, render_segment, repository_folder, segment_key
+from app.domain.names import archive_name
+from app.domain.semver import sort_key
+from app.domain.summary import summarize
+from app.settings import load_settings
+from tests.load.generated import name_chart, render_config
+
+_BATCH = 5000
+_PER_CHART = 10
+_FIRST = 1_600_000_000 * 1_000_000_000
+_STEP = 601_000_000_007  # ns between two uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One version that is to be listed: what a publish learns from its archive, and when it was (ns since 1970)."""
+
+    name: str
+    version: str
+    config: bytes
+    digest: str
+    size: int
+    created: int
+
+
+def make_versions(count: int) -> Iterator[Given]:
+    """Answer `count` versions, ten of each chart, in the order of time: one of every chart, then the next of every."""
+    charts = max(1, count // _PER_CHART)
+    for number in range(count):
+        chart, minor = number % charts, number // charts
+        version = f"1.{minor}.{chart % 7}"
+        digest = hashlib.sha256(b"%d" % number).hexdigest()
+        config = render_config(chart, version)
+        yield Given(name_chart(chart), version, config, digest, 20_000 + number % 997, _FIRST + number * _STEP)
+
+
+def database_url(folder: Path) -> str:
+    """Answer where `chartroom serve --storage FOLDER` keeps its database."""
+    return load_settings({"storage": str(folder)}, {}).database_url()
+
+
+def fill(folder: Path, versions: Iterable[Given], *, together: int = 1) -> None:
+    """Fill an empty store with versions, in the root repository; `together` of them share a commit.
+
+    One each is what uploads one after the other leave, and the most work for a start, which lists all segments.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    url = database_url(folder)
+    migrations.upgrade(url)
+    (folder / repository_folder("")).mkdir(parents=True)
+    database = Database(url)
+    try:
+        with database.engine.execution_options(writes=True).connect() as connection, connection.begin():
+            repositories.mark_scanned(connection)
+            first = next(given := iter(versions), None)
+            if first is not None:
+                _Filler(folder, connection, together).run(chain([first], given))
+    finally:
+        database.close()
+
+
+class _Filler:
+    def __init__(self, folder: Path, connection: Connection, together: int) -> None:
+        self._folder = folder
+        self._together = together
+        self._connection = connection
+        self._identity = repositories.get_catalogue(connection).identity
+        self._repository = repositories.get_or_create(connection, "").id
+        self._charts: dict[str, dict[str, Any]] = {}
+        self._revision = 0
+
+    def run(self, versions: Iterator[Given]) -> None:
+        committed = 0
+        while batch := list(islice(versions, _BATCH // self._together * self._together)):
+            rows = []
+            for at in range(0, len(batch), self._together):
+                committed = batch[min(at + self._together, len(batch)) - 1].created
+                rows += self._commit(batch[at : at + self._together], committed)
+            blobs = {row["digest"]: {"digest": row["digest"], "size": row["size"]} for row in rows}
+            self._connection.execute(insert(tables.chart_versions), rows)
+            self._connection.execute(insert(tables.blobs), list(blobs.values()))
+        self._connection.execute(insert(tables.charts), list(self._charts.values()))
+        repositories.touch(self._connection, self._repository, self._revision, committed)
+        repositories.move_revision(self._connection, self._revision)
+
+    def _commit(self, group: list[Given], committed: int) -> list[dict[str, Any]]:
+        self._revision += 1
+        lines: list[bytes] = []
+        rows = [self._add(given, lines) for given in group]
+        content = render_segment(
+            lines, repository="", revision=self._revision, previous=self._revision - 1,
+            catalogue=self._identity, committed=committed,
+        )  # fmt: skip
+        (self._folder / segment_key("", self._revision, self._identity, content)).write_bytes(content)
+        return rows
+
+    def _add(self, given: Given, lines: list[bytes]) -> dict[str, Any]:
+        filename, order = archive_name(given.name, given.version), sort_key(given.version)
+        entry = render_entry(
+            given.config, filename=filename, created=times.render_time(given.created), digest=given.digest
+        )
+        facts = {
+            "version": given.version, "filename": filename, "digest": given.digest, "size": given.size,
+            "created": given.created, "origin": "upload",
+        }  # fmt: skip
+        self._note_chart(given.name, entry, order)
+        lines.append(render_entry_change({"chart": given.name, **facts}, entry))
+        key = {"repository_id": self._repository, "name": given.name, "sort_key": order, "entry": entry}
+        return {**key, **facts}
+
+    def _note_chart(self, name: str, entry: bytes, order: bytes) -> None:
+        summary = summarize(entry, order)
+        row = self._charts.setdefault(name, {"repository_id": self._repository, "name": name, "versions": 0})
+        row["versions"] += 1
+        row["revision"] = self._revision
+        if row["versions"] == 1 or summary.rank >= row["rank"]:
+            row |= {slot: getattr(summary, slot) for slot in type(summary).__slots__}

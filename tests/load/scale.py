@@ -1,0 +1,36 @@
+"""How much is measured: the whole benchmark, or the few seconds that show that it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Counts and times. `rounds` alternate ours and the peers, `seconds` is one turn of one of them."""
+
+    rounds: int
+    seconds: float
+    small: int  # versions in the index of 50 KB
+    large: int  # versions in the index of 20 MB
+    helm: int  # versions that Helm's code loads
+    full: int  # versions of the big repository
+    archives: int  # files that archives are drawn from
+    uploads: int  # in one turn of ours
+    peer_uploads: int  # in one turn of the reference
+    fresh: int  # uploads followed by a first index
+    acknowledged: int  # uploads followed by a read on the other worker
+    readers: int  # connections that stop reading
+    starts: int  # starts of each kind
+    pulled: int  # archives of the generated incubator
+
+
+FULL = Scale(
+    rounds=5, seconds=1.5, small=68, large=27_500, helm=12_000, full=100_000, archives=1000, uploads=400,
+    peer_uploads=100, fresh=40, acknowledged=1000, readers=100, starts=5, pulled=1234,
+)  # fmt: skip
+
+TINY = Scale(
+    rounds=1, seconds=0.2, small=5, large=400, helm=40, full=200, archives=20, uploads=16,
+    peer_uploads=8, fresh=2, acknowledged=4, readers=3, starts=1, pulled=10,
+)  # fmt: skip
