@@ -13,6 +13,7 @@ from starlette.responses import Response
 from app.errors import AppError, Kind
 from app.routes import chartmuseum, hub, ops, web
 from app.routes.errors import render_error
+from app.routes.files import Files
 from app.routes.front import Front
 from app.settings import Settings, load_settings
 from app.wiring import House, build_house, product_version
@@ -54,9 +55,13 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
         )
     )
     _handle_errors(behind)
+    files = Files(
+        parts.archives, parts.readiness,
+        private=parts.gate.reads_are_private, never_change=_archives_never_change(settings),
+    )  # fmt: skip
     return Front(
-        behind, parts.paths, parts.gate, parts.readiness, parts.indexes, parts.archives, house.observer,
-        default_yaml=not settings.json_index, archives_never_change=_archives_never_change(settings),
+        behind, parts.paths, parts.gate, parts.readiness, parts.indexes, files, house.observer,
+        default_yaml=not settings.json_index,
     )  # fmt: skip
 
 

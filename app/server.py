@@ -82,6 +82,9 @@ def _listen(settings: Settings) -> socket.socket:
         raise AppError(
             Kind.INVALID, f"cannot listen on {where}: {error.strerror}; choose another port with --port"
         ) from error
+    if settings.write_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Connections inherit it: the kernel ends those whose client takes nothing for so long (tcp(7)).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.write_timeout * 1000)
     listener.set_inheritable(True)
     return listener
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, null, or_, select, union_all, update
+from sqlalchemy.dialects import postgresql
 
+from app.db.statement import Statement
 from app.db.tables import blobs, chart_versions, charts, provenances, repositories
 from app.db.transaction import Transaction
 from app.domain.ledger import render_entry_change
@@ -45,34 +47,53 @@ class Rivals(NamedTuple):
 
     same: BlobFacts | None
     other: tuple[str, str] | None
+    same_filename: str = ""
 
 
 _VERSION = tuple(chart_versions.c[name] for name in VersionRow.__slots__)
 _MINE = and_(chart_versions.c.repository_id == bindparam("repository"), chart_versions.c.name == bindparam("chart"))
 _EXACT = and_(_MINE, chart_versions.c.version == bindparam("wanted"))
 
-_FIND_RIVALS = select(
-    chart_versions.c.name, chart_versions.c.version, chart_versions.c.digest, chart_versions.c.size
-).where(or_(_EXACT, and_(
-    chart_versions.c.repository_id == bindparam("repository"), chart_versions.c.filename == bindparam("file")
-)))  # fmt: skip
+_FILE = and_(chart_versions.c.repository_id == bindparam("repository"), chart_versions.c.filename == bindparam("file"))
+_RIVAL = tuple(chart_versions.c[name] for name in ("name", "version", "digest", "size", "filename"))
+# Two look-ups by index; one with OR would let SQLite choose a scan.
+_FIND_RIVALS = Statement(union_all(select(*_RIVAL).where(_EXACT), select(*_RIVAL).where(_FILE)))
 _FIND_VERSION = select(*_VERSION).where(_EXACT)
 _LIST_VERSIONS = select(*_VERSION).where(_MINE).order_by(chart_versions.c.sort_key.desc())
 _LIST_ENTRIES = select(chart_versions.c.entry, chart_versions.c.sort_key).where(_MINE)
-_FIND_RANK = select(charts.c.rank, charts.c.versions).where(
-    charts.c.repository_id == bindparam("repository"), charts.c.name == bindparam("chart")
-)
-_INSERT_VERSION = insert(chart_versions)
-_UPDATE_VERSION = update(chart_versions).where(_EXACT)
-_INSERT_CHART = insert(charts)
+_INSERT_VERSION = Statement(insert(chart_versions), ["repository_id", *VersionRow.__slots__])
+_DELETE_VERSION = Statement(delete(chart_versions).where(_EXACT))
 _CHART = and_(charts.c.repository_id == bindparam("repository"), charts.c.name == bindparam("chart"))
 _UPDATE_CHART = update(charts).where(_CHART)
-_FIND_BLOB = select(blobs.c.condemned).where(blobs.c.digest == bindparam("wanted"))
-_FIND_ARCHIVE = select(chart_versions.c.digest, chart_versions.c.size).where(
-    chart_versions.c.repository_id == bindparam("repository"), chart_versions.c.filename == bindparam("file")
+# Postgres's form, which SQLite (3.24) has too.
+_NEW_CHART = postgresql.insert(charts)
+_SHOWN_IF_NEWER = {
+    slot: case(
+        (or_(charts.c.versions == 0, _NEW_CHART.excluded["rank"] >= charts.c.rank), _NEW_CHART.excluded[slot]),
+        else_=charts.c[slot],
+    )
+    for slot in Summary.__slots__
+}
+_PUT_CHART = Statement(
+    _NEW_CHART.on_conflict_do_update(
+        index_elements=["repository_id", "name"],
+        set_={
+            "revision": _NEW_CHART.excluded.revision,
+            "versions": charts.c.versions + bindparam("added"),
+            **_SHOWN_IF_NEWER,
+        },
+    ),
+    ["repository_id", "name", "revision", "versions", *Summary.__slots__],
 )
-_FIND_PROVENANCE = select(provenances.c.digest, provenances.c.size).where(
-    provenances.c.repository_id == bindparam("repository"), provenances.c.filename == bindparam("file")
+_KEEP_BLOB = Statement(
+    postgresql.insert(blobs).on_conflict_do_update(index_elements=["digest"], set_={"condemned": null()}),
+    ["digest", "size"],
+)
+_FIND_ARCHIVE = Statement(select(chart_versions.c.digest, chart_versions.c.size).where(_FILE))
+_FIND_PROVENANCE = Statement(
+    select(provenances.c.digest, provenances.c.size).where(
+        provenances.c.repository_id == bindparam("repository"), provenances.c.filename == bindparam("file")
+    )
 )
 
 
@@ -84,15 +105,14 @@ def render_version_put(row: VersionRow) -> bytes:
 
 def find_rivals(connection: Connection, repository_id: int, name: str, version: str, *, filename: str) -> Rivals:
     """Answer what stands in the way of a chart version with this file name."""
-    same: BlobFacts | None = None
-    other: tuple[str, str] | None = None
+    same, other, same_filename = None, None, ""
     values = {"repository": repository_id, "chart": name, "wanted": version, "file": filename}
-    for row in connection.execute(_FIND_RIVALS, values):
-        if (row.name, row.version) == (name, version):
-            same = BlobFacts(row.digest, row.size)
+    for found, its_version, digest, size, its_filename in _FIND_RIVALS.run(connection, **values).fetchall():
+        if (found, its_version) == (name, version):
+            same, same_filename = BlobFacts(digest, size), its_filename
         else:
-            other = (row.name, row.version)
-    return Rivals(same, other)
+            other = (found, its_version)
+    return Rivals(same, other, same_filename)
 
 
 def find_version(connection: Connection, repository_id: int, name: str, version: str) -> VersionRow | None:
@@ -110,13 +130,13 @@ def list_versions(connection: Connection, repository_id: int, name: str) -> list
 
 def find_archive(connection: Connection, repository_id: int, filename: str) -> BlobFacts | None:
     """Answer which bytes the archive with this file name has."""
-    row = connection.execute(_FIND_ARCHIVE, {"repository": repository_id, "file": filename}).one_or_none()
+    row = _FIND_ARCHIVE.run(connection, repository=repository_id, file=filename).fetchone()
     return BlobFacts(*row) if row else None
 
 
 def find_provenance(connection: Connection, repository_id: int, filename: str) -> BlobFacts | None:
     """Answer which bytes the provenance file of the archive with this file name has."""
-    row = connection.execute(_FIND_PROVENANCE, {"repository": repository_id, "file": filename}).one_or_none()
+    row = _FIND_PROVENANCE.run(connection, repository=repository_id, file=filename).fetchone()
     return BlobFacts(*row) if row else None
 
 
@@ -127,39 +147,33 @@ def count_objects(connection: Connection, repository_id: int) -> int:
     return int(connection.scalar(archives) or 0) + int(connection.scalar(signed) or 0)
 
 
-def put_version(transaction: Transaction, repository_id: int, row: VersionRow, facts: Summary) -> None:
-    """Insert a version, or replace the one with its name and version; note the change on its chart."""
-    connection = transaction.connection
-    values = {name: getattr(row, name) for name in VersionRow.__slots__}
-    replaced = connection.execute(
-        _UPDATE_VERSION.values(**values), {"repository": repository_id, "chart": row.name, "wanted": row.version}
-    ).rowcount
-    if not replaced:
-        connection.execute(_INSERT_VERSION, {"repository_id": repository_id, **values})
-    keep_blob(transaction, row.digest, row.size)
-    _note_put(transaction, repository_id, row.name, facts, added=0 if replaced else 1)
+def put_version(transaction: Transaction, repository_id: int, row: VersionRow, shown: Summary) -> None:
+    """Insert a version, or replace the one with its name and version; note the change on its chart.
 
-
-def _note_put(transaction: Transaction, repository_id: int, name: str, facts: Summary, *, added: int) -> None:
+    `shown` becomes what search shows of the chart unless a version of higher rank is shown.
+    """
     connection = transaction.connection
-    chart = {"repository": repository_id, "chart": name}
-    found = connection.execute(_FIND_RANK, chart).one_or_none()
-    shown = {slot: getattr(facts, slot) for slot in Summary.__slots__}
-    if found is None:
-        values = {"repository_id": repository_id, "name": name, "revision": transaction.revision, "versions": 1}
-        connection.execute(_INSERT_CHART, {**values, **shown})
-        return
-    changes = {"revision": transaction.revision, "versions": found.versions + added}
-    if not found.versions or facts.rank >= found.rank:
-        changes |= shown
-    connection.execute(_UPDATE_CHART.values(changes), chart)
+    deleted = _DELETE_VERSION.run(connection, repository=repository_id, chart=row.name, wanted=row.version).rowcount
+    columns = {name: getattr(row, name) for name in VersionRow.__slots__}
+    _INSERT_VERSION.run(connection, repository_id=repository_id, **columns)
+    _KEEP_BLOB.run(connection, digest=row.digest, size=row.size)
+    facts = {slot: getattr(shown, slot) for slot in Summary.__slots__}
+    _PUT_CHART.run(
+        connection,
+        repository_id=repository_id,
+        name=row.name,
+        revision=transaction.revision,
+        versions=1,
+        added=1 - deleted,
+        **facts,
+    )
 
 
 def remove_version(transaction: Transaction, repository_id: int, name: str, version: str) -> None:
     """Remove a version; its chart shows the newest of the rest, or is empty."""
     connection = transaction.connection
     chart = {"repository": repository_id, "chart": name}
-    connection.execute(delete(chart_versions).where(_EXACT), {**chart, "wanted": version})
+    _DELETE_VERSION.run(connection, **chart, wanted=version)
     rest = connection.execute(_LIST_ENTRIES, chart).all()
     changes = {"revision": transaction.revision, "versions": len(rest)}
     newest = max((summarize(*row) for row in rest), key=lambda summary: summary.rank, default=None)
@@ -174,28 +188,22 @@ def clear(connection: Connection, repository_id: int) -> None:
         connection.execute(delete(table).where(table.c.repository_id == repository_id))
 
 
-def put_provenance(transaction: Transaction, repository_id: int, filename: str, facts: BlobFacts) -> None:
-    """Insert or replace the provenance file that belongs to the archive called `filename`."""
+def put_provenance(
+    transaction: Transaction, repository_id: int, filename: str, facts: BlobFacts, *, created: int | None = None
+) -> None:
+    """Insert or replace the provenance file that belongs to the archive called `filename`; it is created now."""
     remove_provenance(transaction, repository_id, filename)
-    values = {"digest": facts.digest, "size": facts.size, "created": transaction.now}
+    created = transaction.now if created is None else created
+    values = {"digest": facts.digest, "size": facts.size, "created": created}
     row = {"repository_id": repository_id, "filename": filename, **values}
     transaction.connection.execute(insert(provenances), row)
-    keep_blob(transaction, facts.digest, facts.size)
+    _KEEP_BLOB.run(transaction.connection, digest=facts.digest, size=facts.size)
 
 
 def remove_provenance(transaction: Transaction, repository_id: int, filename: str) -> bool:
     """Remove a provenance file; answer whether it was there."""
     mine = and_(provenances.c.repository_id == repository_id, provenances.c.filename == filename)
     return transaction.connection.execute(delete(provenances).where(mine)).rowcount > 0
-
-
-def keep_blob(transaction: Transaction, digest: str, size: int) -> None:
-    """Note that a blob is needed: insert its row, or clear its mark for collection."""
-    found = transaction.connection.execute(_FIND_BLOB, {"wanted": digest}).one_or_none()
-    if found is None:
-        transaction.connection.execute(insert(blobs), {"digest": digest, "size": size})
-    elif found.condemned is not None:
-        transaction.connection.execute(update(blobs).where(blobs.c.digest == digest).values(condemned=None))
 
 
 def list_changed(connection: Connection, repository_id: int, revision: int) -> list[str]:

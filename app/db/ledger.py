@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from app.db.statement import Statement
 from app.db.tables import outbox
 
 
@@ -17,19 +18,25 @@ class OutboxRow(NamedTuple):
     content: bytes
 
 
+_ADD = Statement(insert(outbox).returning(outbox.c.id), ["key", "content"])
+_LIST_AFTER = Statement(
+    select(outbox.c.id, outbox.c.key, outbox.c.content).where(outbox.c.id > bindparam("known")).order_by(outbox.c.id)
+)
+_REMOVE = Statement(delete(outbox).where(outbox.c.id <= bindparam("upto")))
+
+
 def add(connection: Connection, key: str, content: bytes) -> int:
     """Add a segment and answer its row id, which grows with every commit of any process."""
-    result = connection.execute(insert(outbox).values(key=key, content=content))
-    row_id: int = result.inserted_primary_key[0]  # type: ignore[index]
-    return row_id
+    row = _ADD.run(connection, key=key, content=content).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def list_after(connection: Connection, row_id: int) -> list[OutboxRow]:
     """Answer every waiting segment after `row_id`, oldest first."""
-    query = select(outbox.c.id, outbox.c.key, outbox.c.content).where(outbox.c.id > row_id).order_by(outbox.c.id)
-    return [OutboxRow(*row) for row in connection.execute(query)]
+    return [OutboxRow(*row) for row in _LIST_AFTER.run(connection, known=row_id).fetchall()]
 
 
 def remove_flushed(connection: Connection, upto: int) -> None:
     """Remove the segments up to and including `upto`, which lie in storage."""
-    connection.execute(delete(outbox).where(outbox.c.id <= upto))
+    _REMOVE.run(connection, upto=upto)

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
-from app.db import repositories
 from app.db.session import Committed, Database, T, translated_errors
 from app.db.tables import blobs, catalogue, chart_versions, charts, museum_files, provenances
 from app.db.tables import repositories as repository_rows
@@ -95,7 +94,6 @@ class OneTransaction(Database):
         super().__init__(url)
         with translated_errors():
             self.connection = self.engine.connect()
-            self._revision = repositories.next_revision(self.connection)
 
     def commit(self) -> None:
         """Let everybody see it."""
@@ -115,7 +113,7 @@ class OneTransaction(Database):
     async def write(self, work: Callable[[Transaction], T]) -> Committed[T]:
         """Run `work` inside the transaction. It must not record changes of its own."""
         with translated_errors():
-            result = work(Transaction(self.connection, self._revision, time.time_ns()))
+            result = work(Transaction(self.connection, time.time_ns()))
         return Committed(result, None)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
+from app.db.statement import Statement
 from app.db.tables import catalogue, repositories
 
 
@@ -27,7 +28,21 @@ class CatalogueRow(NamedTuple):
     scanned: bool
 
 
+_NEXT = Statement(select(catalogue.c.revision, catalogue.c.identity).with_for_update())
+_MOVE = Statement(update(catalogue).values(revision=bindparam("newest")))
+_TOUCH = Statement(
+    update(repositories)
+    .where(repositories.c.id == bindparam("repository"))
+    .values(revision=bindparam("newest"), committed=bindparam("moment"))
+)
+_FIND_REVISION = Statement(select(repositories.c.revision).where(repositories.c.id == bindparam("repository")))
 _REPOSITORY = (repositories.c.id, repositories.c.path, repositories.c.revision, repositories.c.committed)
+
+_FIND = Statement(select(*_REPOSITORY).where(repositories.c.path == bindparam("wanted")))
+_GET_CATALOGUE = Statement(select(catalogue.c.identity, catalogue.c.revision))
+_LIST_SINCE = Statement(
+    select(*_REPOSITORY).where(repositories.c.revision > bindparam("known")).order_by(repositories.c.revision)
+)
 
 
 def get_catalogue(connection: Connection) -> CatalogueRow:
@@ -42,19 +57,26 @@ def create_catalogue(connection: Connection) -> None:
     connection.execute(insert(catalogue).values(values))
 
 
-def next_revision(connection: Connection) -> int:
-    """Answer the revision that this transaction will have.
+def get_newest(connection: Connection) -> tuple[str, int]:
+    """Answer the catalogue's identity and newest revision."""
+    row = _GET_CATALOGUE.run(connection).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def next_revision(connection: Connection) -> tuple[int, str]:
+    """Answer the revision that this transaction will have, and the catalogue's identity.
 
     On Postgres this locks the row, so that commits of all hosts take turns; SQLite's BEGIN IMMEDIATE has.
     """
-    query = select(catalogue.c.revision).with_for_update()
-    return int(connection.execute(query).scalar_one()) + 1
+    row = _NEXT.run(connection).fetchone()
+    assert row is not None
+    return row[0] + 1, row[1]
 
 
-def move_revision(connection: Connection, revision: int) -> str:
-    """Set the newest revision and answer the catalogue's identity."""
-    connection.execute(update(catalogue).values(revision=revision))
-    return str(connection.execute(select(catalogue.c.identity)).scalar_one())
+def move_revision(connection: Connection, revision: int) -> None:
+    """Set the newest revision."""
+    _MOVE.run(connection, newest=revision)
 
 
 def raise_revision(connection: Connection, revision: int) -> None:
@@ -68,16 +90,16 @@ def mark_scanned(connection: Connection) -> None:
 
 
 def touch(connection: Connection, repository_id: int, revision: int, committed: int) -> int:
-    """Set a repository's newest revision and time; answer the revision it had."""
-    row = repositories.c.id == repository_id
-    previous = connection.execute(select(repositories.c.revision).where(row)).scalar_one()
-    connection.execute(update(repositories).where(row).values(revision=revision, committed=committed))
-    return int(previous)
+    """Set a repository's newest revision and time (ns); answer the revision it had."""
+    previous = _FIND_REVISION.run(connection, repository=repository_id).fetchone()
+    assert previous is not None
+    _TOUCH.run(connection, repository=repository_id, newest=revision, moment=committed)
+    return int(previous[0])
 
 
 def find(connection: Connection, path: str) -> RepositoryRow | None:
     """Answer the repository at `path`, if something was ever stored in it."""
-    row = connection.execute(select(*_REPOSITORY).where(repositories.c.path == path)).one_or_none()
+    row = _FIND.run(connection, wanted=path).fetchone()
     return RepositoryRow(*row) if row else None
 
 
@@ -92,5 +114,4 @@ def get_or_create(connection: Connection, path: str) -> RepositoryRow:
 
 def list_since(connection: Connection, revision: int) -> list[RepositoryRow]:
     """Answer the repositories that changed after `revision`."""
-    query = select(*_REPOSITORY).where(repositories.c.revision > revision).order_by(repositories.c.revision)
-    return [RepositoryRow(*row) for row in connection.execute(query)]
+    return [RepositoryRow(*row) for row in _LIST_SINCE.run(connection, known=revision).fetchall()]

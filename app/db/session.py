@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -16,14 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from app.db import ledger, repositories
+from app.db import ledger
 from app.db.transaction import Transaction
 from app.errors import AppError, Kind
 
 T = TypeVar("T")
+
+_DRIVERS = ("sqlite3", "psycopg")
 
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
@@ -169,7 +172,8 @@ class Database:
 
     def _run_group(self, connection: Connection, group: list[_Job]) -> int | None:
         with connection.begin():
-            transaction = Transaction(connection, repositories.next_revision(connection), time.time_ns())
+            transaction = Transaction(connection, 0)
+            transaction.now = time.time_ns()  # after the wait for our turn: times grow as revisions do
             for job in group:
                 self._run_job(transaction, job)
             if self.flushed.upto > self.flushed.removed:
@@ -187,6 +191,8 @@ class Database:
             # would commit without a revision. Then every job of the group gets this error.
             if (ours := _translate(error)) is not None:
                 raise ours from error
+            if _is_over(transaction.connection):
+                raise
             job.error = error
 
 
@@ -212,7 +218,9 @@ def _sqlite_engine(url: str) -> Engine:
     def _begin(connection: Connection) -> None:
         # A writer takes the lock first: one that upgrades from a read later cannot wait, it fails.
         writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -231,6 +239,17 @@ def _divide(engine: Engine) -> tuple[Engine, Engine]:
     return reading, engine.execution_options(isolation_level="READ COMMITTED")
 
 
+def _is_over(connection: Connection) -> bool:
+    """Answer whether SQLite ended the transaction by itself, as it does when the disk fails."""
+    driver = connection.connection.driver_connection
+    return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Answer whether a driver says that the connection, not the statement, is at fault (PEP 249)."""
+    return any(kind.__name__ in ("OperationalError", "InterfaceError") for kind in type(error).__mro__)
+
+
 class translated_errors:
     """Turn the driver's "locked", "full" and "gone" into errors of ours; let all others through."""
 
@@ -245,15 +264,16 @@ class translated_errors:
 
 
 def _translate(error: BaseException | None) -> AppError | None:
-    if not isinstance(error, DBAPIError):
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if original is None or type(original).__module__.partition(".")[0] not in _DRIVERS:
         return None
-    text = str(error.orig)
-    if "no such savepoint" in text and (cause := _translate(error.orig and error.orig.__context__)) is not None:
+    text = str(original)
+    if "no such savepoint" in text and (cause := _translate(original.__context__)) is not None:
         return cause  # SQLite had ended the whole transaction already; the first error says why
     if "database or disk is full" in text or "No space left" in text:
         return AppError(Kind.FULL, "the database's disk is full; nothing was stored; make room and try again")
     if "is locked" in text:
         return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
-    if error.connection_invalidated or (isinstance(error, OperationalError) and "disk I/O" not in text):
+    if "unable to open" in text or (not isinstance(original, sqlite3.Error) and _is_lost(original)):
         return AppError(Kind.UNAVAILABLE, "the database does not answer; try again", retry_after=5)
     return None

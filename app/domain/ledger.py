@@ -18,6 +18,7 @@ import orjson
 ROOT = ".chartroom/ledger/"
 _ROOT_REPOSITORY = "%"  # `quote` never answers a lone percent sign, so no repository's name is escaped to it
 _LONGEST_NAME = 200  # bytes; file systems end at 255
+_ENTRY = b',"entry":'  # the last field of its line
 
 
 class SegmentName(NamedTuple):
@@ -108,8 +109,18 @@ def read_segment(name: SegmentName, content: bytes) -> Segment:
     """Read a segment back. Raises ValueError when its bytes are not those that its name promises."""
     if hashlib.sha256(content).hexdigest()[:32] != name.hash:
         raise ValueError("its content does not match the hash in its name")
-    header, *changes = (orjson.loads(line) for line in content.splitlines())
+    first, *lines = content.splitlines()
+    header = orjson.loads(first)
     return Segment(
         header["repository"], header["revision"], header["previous"],
-        header["catalogue"], header["committed"], tuple(changes),
+        header["catalogue"], header["committed"], tuple(map(read_change, lines)),
     )  # fmt: skip
+
+
+def read_change(line: bytes) -> dict[str, Any]:
+    """Read one change back; a version's `entry` stays the very bytes that were put in, escapes included."""
+    line = line.rstrip(b"\n")
+    facts, found, entry = line.partition(_ENTRY)  # inside a string its quotes would be escaped
+    if not found:
+        return dict(orjson.loads(line))
+    return {**orjson.loads(facts + b"}"), "entry": entry[:-1]}

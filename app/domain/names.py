@@ -12,6 +12,7 @@ import re
 
 from app.errors import AppError, Kind
 
+STORE_FOLDER = ".chartroom"  # what is stored lies under it, beside the files of tenants
 MAX_SEGMENT_BYTES = 255  # what file systems take as one name
 MAX_REPOSITORY_BYTES = 1024  # what object stores take as one key
 
@@ -33,6 +34,8 @@ def parse_repository(text: str) -> str:
         raise _invalid_repository(text, "holds a control character", "use printable characters only")
     if len(text.encode()) > MAX_REPOSITORY_BYTES:
         raise _invalid_repository(text, f"is longer than {MAX_REPOSITORY_BYTES} bytes", "shorten it")
+    if text == STORE_FOLDER or text.startswith(STORE_FOLDER + "/"):
+        raise _invalid_repository(text, "is the store's own folder", "choose another name")
     for segment in text.split("/"):
         if not segment:
             raise _invalid_repository(text, "has an empty segment", "write one / between two names")

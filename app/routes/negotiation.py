@@ -49,16 +49,16 @@ def matches(none_match: bytes, etag: bytes) -> bool:
 
 
 def parse_range(wanted: bytes, size: int) -> tuple[int, int] | None:
-    """Answer start and end (exclusive) of a single range; the whole for what is no single range of bytes.
+    """Answer start and end (exclusive) of a single range; an empty one when none of it lies inside `size` bytes: 416.
 
-    None means that nothing of it lies inside `size` bytes: 416.
+    None for what is no single range of bytes: then the whole is the answer.
     """
     match = _RANGE.fullmatch(wanted.strip())
     if match is None or match.groups() == (b"", b""):
-        return 0, size
+        return None
     first, last = match.groups()
     if not first:
-        return (max(0, size - int(last)), size) if int(last) and size else None
+        return max(0, size - int(last)), size
     start = int(first)
     end = min(int(last) + 1, size) if last else size
-    return (start, end) if start < size and start < end else None
+    return start, max(start, end)

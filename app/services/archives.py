@@ -51,6 +51,13 @@ class Archives:
         self._memory = memory
         self._held = 0
 
+    def find_now(self, repository: str, filename: str) -> BlobFacts | None:
+        """Answer what `find` would, if that takes no waiting; else None."""
+        if not self._database.inline:
+            return None
+        self._revisions.check_inline()
+        return self.find_known(repository, filename)
+
     def find_known(self, repository: str, filename: str) -> BlobFacts | None:
         """Answer what is remembered and current; the revisions must have been checked in this tick."""
         row = self._revisions.known.get(repository)

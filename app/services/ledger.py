@@ -32,7 +32,7 @@ class Ledger:
         if committed.outbox_id is not None:
             try:
                 await self.flush(committed.outbox_id)
-            except StorageError as error:
+            except (StorageError, AppError) as error:
                 raise AppError(Kind.UNAVAILABLE, _MAY_BE_STORED, retry_after=10) from error
         return committed.result
 
@@ -53,5 +53,5 @@ class Ledger:
 
     async def close(self) -> None:
         """Flush what can be flushed; what cannot waits in the outbox for the next start."""
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(StorageError, AppError):
             await self.flush()

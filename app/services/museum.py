@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
-from app.db import museum
+from app.db import charts, museum, repositories
 from app.db.museum import MuseumFile
 from app.db.session import Database
 from app.domain import times
 from app.domain.foreign import Listed, read_foreign_index
-from app.errors import AppError
-from app.services.charts import Charts, Outcome, Parcel
+from app.errors import AppError, Kind
+from app.services.charts import Charts, Outcome, Parcel, Published
 from storage import ObjectNotFound, ObjectStat, Storage
 
 OURS = ".chartroom/"
@@ -95,6 +96,10 @@ class MuseumFiles:
         created = facts.created if facts else None
         try:
             content = await _read_all(self._storage, stat.key)
+            digest = hashlib.sha256(content).hexdigest()
+            if stat.key in known and known[stat.key].digest == digest:  # only its time is new
+                await self._remember(stat, digest, known[stat.key].name, known[stat.key].version)
+                return True
             parcel = Parcel(
                 archive=None if filename.endswith(".prov") else content,
                 provenance=content if filename.endswith(".prov") else None,
@@ -105,6 +110,8 @@ class MuseumFiles:
         except ObjectNotFound:
             return False  # it vanished while we looked
         except AppError as error:
+            if error.kind in (Kind.UNAVAILABLE, Kind.FULL):
+                raise  # that is no fault of the file: the pass is made again
             _log.warning("file refused", key=stat.key, reason=error.message)
             await self._remember(stat, "", "", "")
             return False
@@ -112,8 +119,21 @@ class MuseumFiles:
             _log.warning("file refused", key=stat.key, reason="other content was uploaded under this version")
             await self._remember(stat, "", "", "")
             return False
-        await self._remember(stat, hashlib.sha256(content).hexdigest(), published.name, published.version)
+        if published.outcome is Outcome.UNCHANGED and not await self._is_brought(folder.rstrip("/"), published):
+            await self._remember(stat, digest, "", "")  # somebody uploaded the same: it stays when the file goes
+        else:
+            await self._remember(stat, digest, published.name, published.version)
         return True
+
+    async def _is_brought(self, repository: str, published: Published) -> bool:
+        """Answer whether a version came from a file: of a pass that broke off, or in a database before this one."""
+
+        def work(connection: Connection) -> bool:
+            home = repositories.find(connection, repository)
+            row = home and charts.find_version(connection, home.id, published.name, published.version)
+            return row is not None and row.origin == "museum"
+
+        return await self._database.read(work)
 
     async def _remember(self, stat: ObjectStat, digest: str, name: str, version: str) -> None:
         file = MuseumFile(stat.key, stat.size, times.from_datetime(stat.modified), digest, name, version)
@@ -146,4 +166,8 @@ async def _gather(parallel: int, work: Callable[[ObjectStat], Awaitable[bool]], 
         async with turns:
             return await work(stat)
 
-    return list(await asyncio.gather(*(one(stat) for stat in stats)))
+    found = await asyncio.gather(*(one(stat) for stat in stats), return_exceptions=True)
+    for answer in found:  # only now: nothing goes on behind the back of the next pass
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in found if isinstance(answer, bool)]

@@ -124,7 +124,6 @@ class Reconcile:
         return self._database.read_now(lambda rows: self._replica.read_now(partial(both, rows)))
 
     async def _judge(self, path: str, folder: str, look: _Look, findings: Findings, *, repair: bool) -> None:
-        where = findings.mended
         while look.differences and repair:
             page = [one for one in look.differences if one.ledger is None] or look.differences
             try:
@@ -135,11 +134,9 @@ class Reconcile:
             _name_all(path, page, findings.mended)
             await self._replay_one(folder)
             before, look = look, await asyncio.to_thread(self._look, path)
-            if look.differences and look.differences[0] == before.differences[0]:
-                break
-        if look.differences:
-            where = findings.open
-            _name_all(path, look.differences, where)
+            if look.differences == before.differences:
+                break  # what was done did not help
+        _name_all(path, look.differences, findings.open)
 
 
 def _name_all(path: str, differences: list[Difference], into: list[str]) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -19,7 +20,15 @@ from app.db import charts, repositories
 from app.db.charts import BlobFacts, VersionRow
 from app.db.session import Database
 from app.db.transaction import Transaction
-from app.domain.ledger import ROOT, Segment, SegmentName, parse_segment_key, read_segment, repository_folder
+from app.domain.ledger import (
+    ROOT,
+    Segment,
+    SegmentName,
+    parse_segment_key,
+    read_change,
+    read_segment,
+    repository_folder,
+)
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
@@ -27,6 +36,11 @@ from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
 _BATCH = 200  # segments in one transaction
+
+_FORK = (
+    "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
+    " its charts again"
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +76,7 @@ class Replay:
 
     async def _catch_up(self, segments: list[_Named], revision: int) -> int:
         segments.sort(key=lambda named: named.name.revision)
+        _check_names(segments)
         if segments[-1].name.revision <= revision:
             return 0
         snapshots = [named for named in segments if named.name.snapshot and named.name.revision > revision]
@@ -73,11 +88,13 @@ class Replay:
             revision = start.name.revision
         count = 0
         for at in range(0, len(waiting), _BATCH):
-            batch = [await self._read(named) for named in waiting[at : at + _BATCH]]
-            for segment in batch:
+            batch: list[Segment] = []
+            for named in waiting[at : at + _BATCH]:
+                segment = await self._read(named)
                 if segment.previous != revision:
-                    raise AppError(Kind.FAULT, _name_gap(segment, revision))
+                    raise AppError(Kind.FAULT, _name_break(named, segment, revision))
                 revision = segment.revision
+                batch.append(segment)
             await self._database.write(partial(_apply_all, segments=batch))
             count += len(batch)
         return count
@@ -99,8 +116,19 @@ class Replay:
             raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; restore it") from error
 
 
-def _name_gap(segment: Segment, revision: int) -> str:
+def _check_names(segments: list[_Named]) -> None:
+    """Raise AppError FAULT where two commits have one revision; those that the database knows are looked at too."""
+    chain = [named for named in segments if not named.name.snapshot]
+    for one, other in pairwise(chain):
+        if one.name.revision == other.name.revision:
+            raise AppError(Kind.FAULT, f"the ledger has a fork: {one.key} and {other.key} are both {_FORK}")
+
+
+def _name_break(named: _Named, segment: Segment, revision: int) -> str:
+    """Say why a segment does not follow the last known revision."""
     where = segment.repository or "the root repository"
+    if segment.previous < revision:
+        return f"the ledger of {where} has a fork: {named.key} and revision {revision} are both {_FORK}"
     return (
         f"the ledger of {where} has a gap: revision {segment.revision} follows {segment.previous}, but the last known"
         f" one is {revision}; restore the missing segments under {repository_folder(segment.repository)}"
@@ -117,7 +145,7 @@ def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
     header = orjson.loads(next(numbered))
     repository = repositories.get_or_create(transaction.connection, header["repository"])
     charts.clear(transaction.connection, repository.id)
-    changes = map(orjson.loads, numbered)
+    changes = map(read_change, numbered)
     _apply_changes(transaction, repository.id, header["revision"], header["committed"], changes)
 
 
@@ -138,7 +166,7 @@ def _apply_changes(
 
 
 def _put_version(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
-    entry = orjson.dumps(change["entry"])
+    entry: bytes = change["entry"]
     order = sort_key(change["version"])
     row = VersionRow(
         change["chart"], change["version"], order, change["filename"], change["digest"], change["size"],
@@ -153,7 +181,7 @@ def _remove_version(transaction: Transaction, repository_id: int, change: dict[s
 
 def _put_provenance(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
     blob = BlobFacts(change["digest"], change["size"])
-    charts.put_provenance(transaction, repository_id, change["filename"], blob)
+    charts.put_provenance(transaction, repository_id, change["filename"], blob, created=change["created"])
 
 
 def _remove_provenance(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:

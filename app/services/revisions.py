@@ -58,12 +58,14 @@ class Revisions:
         self._checked = False
 
     def _load(self, connection: Connection) -> None:
-        catalogue = repositories.get_catalogue(connection)
-        if catalogue.identity != self.identity:  # first time, or the database was rebuilt
-            self.known, self._newest = {}, -1
-            self.identity = catalogue.identity
-        if catalogue.revision == self._newest:
+        identity, newest = repositories.get_newest(connection)
+        if identity != self.identity:  # first time, or the database was rebuilt
+            # At one moment: this may be a thread, and meanwhile others must not find every repository unknown.
+            known = {row.path: row for row in repositories.list_since(connection, -1)}
+            self.known, self.identity, self._newest = known, identity, newest
+            return
+        if newest == self._newest:
             return
         for row in repositories.list_since(connection, self._newest):
             self.known[row.path] = row
-        self._newest = catalogue.revision
+        self._newest = newest

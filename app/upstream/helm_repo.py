@@ -51,11 +51,14 @@ class HelmRepository:
 
         Raises AppError INVALID when there is no index, UNAVAILABLE when the server does not answer.
         """
-        final, content = await self._fetch(self._index_url(), MAX_INDEX, decoded=True)
+        address = self._index_url()
         try:
+            final, content = await self._fetch(address, MAX_INDEX, decoded=True)
             listed = await asyncio.to_thread(list_foreign_index, content)
         except ValueError as error:
-            raise AppError(Kind.INVALID, f"{mask(final)}: {error}") from error
+            raise AppError(Kind.INVALID, f"{mask(address)}: {error}") from error
+        except AppError as error:
+            raise AppError(error.kind, f"{mask(address)}: {error.message}") from error
         return list({offer.address: offer for offer in (_offer(final, one) for one in listed)}.values())
 
     async def read_archive(self, offer: Offer, limit: int) -> bytes:
@@ -90,18 +93,18 @@ class HelmRepository:
                 return await self._fetch_once(url, limit, decoded)
             except _Passing as error:
                 if wait is None:
-                    raise AppError(Kind.UNAVAILABLE, f"{mask(url)}: {error}") from error
+                    raise AppError(Kind.UNAVAILABLE, str(error)) from error
                 await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
     async def _fetch_once(self, url: str, limit: int, decoded: bool) -> tuple[str, bytes]:
         content = bytearray()
         async with self._request(url, decoded) as response:
-            _check_status(response.status_code, url)
+            _check_status(response.status_code)
             async for chunk in response.aiter_bytes() if decoded else response.aiter_raw():
                 content += chunk
                 if len(content) > limit:
-                    raise AppError(Kind.TOO_LARGE, f"{mask(url)} is larger than {limit} bytes, the limit")
+                    raise AppError(Kind.TOO_LARGE, f"it is larger than {limit} bytes, the limit")
             return str(response.url), bytes(content)
 
     @asynccontextmanager
@@ -113,7 +116,7 @@ class HelmRepository:
             async with self._client().stream("GET", url, headers=headers, auth=self._credentials(url)) as response:
                 yield response
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
-            raise AppError(Kind.INVALID, f"{mask(url)}: {error}") from error
+            raise AppError(Kind.INVALID, str(error)) from error
         except httpx.TransportError as error:
             raise _Passing(str(error) or type(error).__name__) from error
 
@@ -160,11 +163,11 @@ def _resolve(index_url: str, url: str) -> str:
         return url
 
 
-def _check_status(status: int, url: str) -> None:
+def _check_status(status: int) -> None:
     if status == 200:
         return
     if status in _PASSING:
         raise _Passing(f"the server answers {status}")
     kind = Kind.NOT_FOUND if status in _ABSENT else Kind.INVALID
     hint = "; write the address as https://user:password@host/..." if status == 401 else ""
-    raise AppError(kind, f"{mask(url)}: the server answers {status}{hint}")
+    raise AppError(kind, f"the server answers {status}{hint}")

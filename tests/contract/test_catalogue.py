@@ -82,8 +82,8 @@ async def test_rivals_are_the_same_version_and_another_chart_with_the_file_name(
             lambda connection: charts.find_rivals(connection, home_id(connection), name, version, filename=filename)
         )
 
-    assert await rivals("a", "1-2.0", "a-1-2.0.tgz") == Rivals(BlobFacts(mine.digest, 100), ("a-1", "2.0.0"))
-    assert await rivals("a", "1-2.0", "x.tgz") == Rivals(BlobFacts(mine.digest, 100), None)
+    assert await rivals("a", "1-2.0", "a-1-2.0.tgz") == Rivals(BlobFacts(mine.digest, 100), ("a-1", "2.0.0"), "x.tgz")
+    assert await rivals("a", "1-2.0", "x.tgz") == Rivals(BlobFacts(mine.digest, 100), None, "x.tgz")
     assert await rivals("b", "1.0.0", "b.tgz") == Rivals(None, None)
 
 

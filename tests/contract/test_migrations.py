@@ -1,4 +1,4 @@
-"""Migrations, on SQLite and on Postgres: they lead to the tables of the code, whole or not at all, and keep all rows."""
+"""Migrations, on SQLite and on Postgres: they lead to the tables of the code, whole or not at all, and keep rows."""
 
 from __future__ import annotations
 

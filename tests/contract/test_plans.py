@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
 
 from app.db import charts, entries, ledger, repositories
 from app.db.transaction import Transaction
@@ -23,7 +23,7 @@ def engine(sqlite_floor: Path, tmp_path: Path) -> Iterator[Engine]:
     shutil.copyfile(sqlite_floor, tmp_path / "plans.db")
     engine = create_engine(f"sqlite:///{tmp_path / 'plans.db'}")
     with engine.begin() as connection:
-        transaction = Transaction(connection, 1, 1)
+        transaction = Transaction(connection, 1)
         put(make_row())(transaction)
         transaction.finish()
     yield engine
@@ -31,33 +31,25 @@ def engine(sqlite_floor: Path, tmp_path: Path) -> Iterator[Engine]:
 
 
 def explain(engine: Engine, question: Question) -> list[str]:
-    """Ask, and answer how SQLite would find it, a line for each step of each statement."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
-        asked.append((statement, parameters))
-
+    """Ask, and answer how SQLite would find it, a line for each step of each statement that it ran."""
+    asked: list[str] = []
     with engine.connect() as connection:
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            answer = question(connection)
-            if isinstance(answer, Iterator):
-                list(answer)
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        steps = [
-            row[3]
-            for statement, parameters in asked
-            if not statement.startswith("INSERT")
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        ]
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(asked.append)
+        answer = question(connection)
+        if isinstance(answer, Iterator):
+            list(answer)
+        driver.set_trace_callback(None)
+        looked_up = [statement for statement in asked if statement.startswith(("SELECT", "UPDATE", "DELETE"))]
+        steps = [row[3] for text in looked_up for row in driver.execute(f"EXPLAIN QUERY PLAN {text}")]
         connection.rollback()
     assert steps
     return steps
 
 
 def publish(connection: Connection) -> None:
-    transaction = Transaction(connection, repositories.next_revision(connection), 2)
+    transaction = Transaction(connection, 2)
     put(make_row(version="2.0.0"))(transaction)
     put(make_row(version="2.0.0", size=7))(transaction)
     transaction.finish()
@@ -93,7 +85,7 @@ def test_a_question_reads_no_whole_table_and_sorts_no_more_than_one_chart(engine
 
 @pytest.mark.parametrize(("name", "expected"), [
     ("which charts changed since", ["ix_charts_repository_id_revision (repository_id=? AND revision>?)"]),
-    ("the entries of a span", ["ix_chart_versions_repository_id_name_sort_key (repository_id=? AND name>? AND name<?)"]),
+    ("the entries of a span", ["_repository_id_name_sort_key (repository_id=? AND name>? AND name<?)"]),
     ("rivals", ["(repository_id=? AND name=? AND version=?)", "(repository_id=? AND filename=?)"]),
     ("an archive", ["uq_chart_versions_repository_id_filename", "sqlite_autoindex_chart_versions"]),
 ])  # fmt: skip

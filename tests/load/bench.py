@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,9 @@ class Bench:
     say: Callable[[str], None] = lambda text: None
     _made: set[str] = field(default_factory=set)
 
-    def filled(self, name: str, versions: int, *, together: int = 8) -> Path:
+    def filled(self, versions: int, *, together: int = 8) -> Path:
         """Answer a store that holds `versions` versions without their archives."""
+        name = f"filled-{versions}"
         folder = self.folder / name
         if name not in self._made:
             self.say(f"  filling a store with {versions:,} versions")
@@ -35,10 +35,11 @@ class Bench:
 
     def full(self) -> Path:
         """Answer the big store, as so many uploads one after the other would have left it."""
-        return self.filled("full", self.scale.full, together=1)
+        return self.filled(self.scale.full, together=1)
 
-    def uploaded(self, name: str, count: int, *, size: int) -> tuple[Path, Path]:
+    def uploaded(self, count: int, *, size: int) -> tuple[Path, Path]:
         """Answer a store to which `count` archives were uploaded, and a folder with the same as plain files."""
+        name = f"uploaded-{count}-{size}"
         folder, plain = self.folder / name, self.folder / f"{name}-plain"
         if name not in self._made:
             self.say(f"  uploading {count:,} archives of {size // 1000} KB")
@@ -53,9 +54,3 @@ class Bench:
                 upload_all(server.url, archives)
             self._made.add(name)
         return folder, plain
-
-    def drop(self, name: str) -> None:
-        """Remove a store that nothing needs any more."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
-        shutil.rmtree(self.folder / f"{name}-plain", ignore_errors=True)
-        self._made.discard(name)

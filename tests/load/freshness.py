@@ -49,7 +49,6 @@ def measure_stale_reads(bench: Bench) -> Iterator[Finding]:
     with run_ours(store, "--workers", "2") as server, ExitStack() as open_ones:
         pair = _connect_to_each_worker(server, open_ones)
         stale = sum(_is_stale(number, *pair[:: 1 if number % 2 else -1]) for number in range(bench.scale.acknowledged))
-    bench.drop("workers")
     yield Finding(work, target, str(stale), "ok" if stale == 0 else "MISSED", "index and archive read each time")
 
 

@@ -16,12 +16,64 @@ import orjson
 import yaml
 from isal import isal_zlib
 
-_WORDS = (
-    "apache backend cache cluster config controller dashboard database deploy distributed engine event exporter"
-    " gateway graph helm index ingress kafka key kubernetes ledger log manager memory mesh metrics monitor network"
-    " node object operator platform policy pool proxy queue registry replica scalable search secret server service"
-    " session shard storage stream table tenant tracing vault volume web worker zone"
-).split()
+_WORDS = [
+    "apache",
+    "backend",
+    "cache",
+    "cluster",
+    "config",
+    "controller",
+    "dashboard",
+    "database",
+    "deploy",
+    "distributed",
+    "engine",
+    "event",
+    "exporter",
+    "gateway",
+    "graph",
+    "helm",
+    "index",
+    "ingress",
+    "kafka",
+    "key",
+    "kubernetes",
+    "ledger",
+    "log",
+    "manager",
+    "memory",
+    "mesh",
+    "metrics",
+    "monitor",
+    "network",
+    "node",
+    "object",
+    "operator",
+    "platform",
+    "policy",
+    "pool",
+    "proxy",
+    "queue",
+    "registry",
+    "replica",
+    "scalable",
+    "search",
+    "secret",
+    "server",
+    "service",
+    "session",
+    "shard",
+    "storage",
+    "stream",
+    "table",
+    "tenant",
+    "tracing",
+    "vault",
+    "volume",
+    "web",
+    "worker",
+    "zone",
+]
 _KEYWORDS, _TEXT = 5, 18
 _INSIDE = 146 * 1024
 """Bytes in a typical chart of 20 KB, unpacked."""
@@ -66,6 +118,15 @@ def render_config(number: int, version: str) -> bytes:
     return orjson.dumps(describe(number, version))
 
 
+def _render_values(pick: random.Random) -> str:
+    """Answer a values.yaml as charts have them: two levels and a comment here and there, 3 KB."""
+    lines = []
+    for word in _WORDS[:20]:
+        lines += [f"# How the {word} is set up.", f"{word}:"]
+        lines += [f"  {key}: {pick.choice(('true', '8080', '500m', 'latest'))}" for key in _WORDS[:6]]
+    return "\n".join(lines) + "\n"
+
+
 @lru_cache(maxsize=512)
 def _pack_rest(number: int, size: int) -> tuple[bytes, int, int]:
     """Answer all files but Chart.yaml as the end of a deflate stream, their checksum and their length unpacked."""
@@ -74,7 +135,7 @@ def _pack_rest(number: int, size: int) -> tuple[bytes, int, int]:
     text = "\n".join(pick.choice(lines) for _ in range(_INSIDE // 45)).encode()
     sixth = len(text) // 6
     files = {f"templates/{at}.yaml": text[at * sixth : (at + 1) * sixth] for at in range(5)}
-    files["values.yaml"] = yaml.safe_dump(dict.fromkeys(_WORDS, dict.fromkeys(_WORDS[:20], 1))).encode()
+    files["values.yaml"] = _render_values(pick).encode()
     text_size = len(_deflate(_tar(name, files), last=True))
     files["icon.png"] = pick.randbytes(max(0, size - text_size - 700))
     rest = _tar(name, files) + bytes(1024)

@@ -27,7 +27,7 @@ def measure_helm(bench: Bench) -> Iterator[Finding]:
     if importlib.util.find_spec("helm_python") is None:
         yield not_measured(work, ">= 2.5 x", "helm-python-sdk is not installed")
         return
-    with run_ours(bench.filled("helm", scale.helm)) as server:
+    with run_ours(bench.filled(scale.helm)) as server:
         urls = [server.url, f"{server.url}/?format=yaml"]
         done = subprocess.run(
             [sys.executable, "-m", "tests.load.helm", str(scale.rounds), *urls],
@@ -36,7 +36,6 @@ def measure_helm(bench: Bench) -> Iterator[Finding]:
     seconds_json, seconds_yaml = json.loads(done.stdout)
     detail = f"{median(seconds_json):.2f} s against {median(seconds_yaml):.2f} s"
     yield at_least(work, 2.5, median_ratio(seconds_yaml, seconds_json), detail=detail)
-    bench.drop("helm")
 
 
 def _main(rounds: int, urls: list[str]) -> list[list[float]]:

@@ -49,7 +49,7 @@ def _measure_pulled(bench: Bench) -> Finding:
         with run_ours(store) as server:
             upload_all(server.url, archives)
     else:
-        store, _ = bench.uploaded("pulled", bench.scale.pulled, size=20_000)
+        store, _ = bench.uploaded(bench.scale.pulled, size=20_000)
         what = f"{bench.scale.pulled:,} generated archives"
     with run_ours(store) as server, Connection(server.url) as connection:
         before = _read_resident(server)
@@ -76,7 +76,7 @@ def _measure_cached(bench: Bench) -> Finding:
 
 
 def _measure_stalled(bench: Bench) -> Finding:
-    store, readers = bench.filled("large", bench.scale.large), bench.scale.readers
+    store, readers = bench.filled(bench.scale.large), bench.scale.readers
     with run_ours(store) as server, ExitStack() as open_ones:
         with Connection(server.url) as connection:
             size = connection.get("/index.yaml").length

@@ -24,7 +24,9 @@ def render(findings: Sequence[Finding]) -> str:
         row = [found.work, found.target, found.measured, found.mark]
         rows.append([*row, *([found.museum] if museum else []), found.detail])
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + "\n"
 
@@ -37,8 +39,8 @@ def render_file(findings: Sequence[Finding], *, seconds: float) -> str:
         "# What the numbers were\n\n"
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d} in {seconds / 60:.0f} minutes: {met} targets met,"
         f" {missed} missed. {_describe_machine()}\n\n"
-        "Ratios are medians over rounds in which ours and the peer took turns; x is ours by the peer's. One worker each;"
-        " the load tool ran on the same machine.\n\n" + render(findings)
+        "Ratios are medians over rounds in which ours and the peer took turns; x is ours by the peer's. One worker"
+        " each; the load tool ran on the same machine.\n\n" + render(findings)
     )
 
 

@@ -16,6 +16,7 @@ class Scale:
     helm: int  # versions that Helm's code loads
     full: int  # versions of the big repository
     archives: int  # files that archives are drawn from
+    archive_targets: tuple[tuple[int, float], ...]  # their sizes in bytes, and the least ratio to nginx
     uploads: int  # in one turn of ours
     peer_uploads: int  # in one turn of the reference
     fresh: int  # uploads followed by a first index
@@ -26,11 +27,13 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=5, seconds=1.5, small=68, large=27_500, helm=12_000, full=100_000, archives=1000, uploads=400,
-    peer_uploads=100, fresh=40, acknowledged=1000, readers=100, starts=5, pulled=1234,
+    rounds=9, seconds=1.0, small=64, large=27_000, helm=12_000, full=100_000, archives=1000,
+    archive_targets=((20_000, 0.30), (200_000, 0.60)), uploads=400, peer_uploads=100, fresh=40, acknowledged=1000,
+    readers=100, starts=5, pulled=1234,
 )  # fmt: skip
 
 TINY = Scale(
-    rounds=1, seconds=0.2, small=5, large=400, helm=40, full=200, archives=20, uploads=16,
-    peer_uploads=8, fresh=2, acknowledged=4, readers=3, starts=1, pulled=10,
+    rounds=1, seconds=0.1, small=8, large=200, helm=200, full=200, archives=8,
+    archive_targets=((20_000, 0.30),), uploads=16, peer_uploads=8, fresh=2, acknowledged=4,
+    readers=3, starts=1, pulled=8,
 )  # fmt: skip

@@ -49,7 +49,7 @@ def _museum_ratio(measured: dict[str, list[float]], peer: str) -> str:
 def measure_small_index(bench: Bench) -> Iterator[Finding]:
     """Index 304 and 50 KB, against a bare ASGI application and a FastAPI route."""
     scale = bench.scale
-    store, plain = bench.uploaded("small", scale.small, size=20_000)
+    store, plain = bench.uploaded(scale.small, size=20_000)
     with ExitStack() as running:
         ours = running.enter_context(run_ours(store)).url
         etag = _save_index(ours, plain)
@@ -85,7 +85,7 @@ def measure_large_index(bench: Bench) -> Iterator[Finding]:
     if not has_nginx():
         yield not_measured("index 20 MB plain; 2 MB gzip, against nginx", f">= {target} x", "nginx is not installed")
         return
-    store, plain = bench.filled("large", scale.large), bench.folder / "large-plain"
+    store, plain = bench.filled(scale.large), bench.folder / "large-plain"
     with run_ours(store) as server, run_nginx(plain) as nginx:
         _save_index(server.url, plain)
         for kind, name, headers in (("plain", "index.yaml", ()), ("gzip", "index.yaml.gz", _GZIP)):
@@ -100,13 +100,13 @@ def measure_large_index(bench: Bench) -> Iterator[Finding]:
 
 def measure_archives(bench: Bench) -> Iterator[Finding]:
     """Archives of 20 and 200 KB, drawn from 1,000, against nginx and FileResponse."""
-    for size, target in ((20_000, 0.30), (200_000, 0.60)):
+    for size, target in bench.scale.archive_targets:
         yield from _measure_archives(bench, size, target)
 
 
 def _measure_archives(bench: Bench, size: int, target: float) -> Iterator[Finding]:
     scale, work = bench.scale, f"archive {size // 1000} KB, hot"
-    store, plain = bench.uploaded(f"archives-{size // 1000}", scale.archives, size=size)
+    store, plain = bench.uploaded(scale.archives, size=size)
     paths = [f"/charts/{path.name}" for path in sorted((plain / "charts").iterdir())]
     load = Load(paths, scale.seconds)
     with ExitStack() as running:
@@ -134,5 +134,3 @@ def _read_once(url: str, paths: list[str]) -> None:
         for path in paths:
             seen = connection.get(path)
             assert seen.status == 200, f"{url}{path}: {seen.status}"
-
-

@@ -22,7 +22,7 @@ _UNWANTED = ("boto3", "botocore", "jinja2", "sqlalchemy.orm")
 
 def measure_start(bench: Bench) -> Iterator[Finding]:
     """From the command until /health answers, and until the whole index has come: 100,000 versions against none."""
-    full, empty = bench.full(), bench.filled("empty", 0)
+    full, empty = bench.full(), bench.filled(0)
     times: dict[str, list[tuple[float, float]]] = {"full": [], "empty": []}
     for _ in range(bench.scale.starts):
         for name, store in (("full", full), ("empty", empty)):
@@ -31,7 +31,11 @@ def measure_start(bench: Bench) -> Iterator[Finding]:
     versions = f"{bench.scale.full:,} versions against none"
     detail = "{:.2f} s against {:.2f} s".format(*(median(health[name]) for name in times))
     yield at_most(
-        f"start until /health answers, {versions}", 1.2, median_ratio(health["full"], health["empty"]), "x", detail=detail
+        f"start until /health answers, {versions}",
+        1.2,
+        median_ratio(health["full"], health["empty"]),
+        "x",
+        detail=detail,
     )
     detail = "{:.2f} s against {:.2f} s".format(*(median(index[name]) for name in times))
     difference = median_difference(index["full"], index["empty"])
@@ -65,7 +69,7 @@ def _wait(port: int, path: str, started: float) -> float:
 
 def measure_imports(bench: Bench) -> Iterator[Finding]:
     """Which modules nobody needs on a filesystem are imported after the first index and archive requests."""
-    store, plain = bench.uploaded("small", bench.scale.small, size=20_000)
+    store, plain = bench.uploaded(bench.scale.small, size=20_000)
     archive = next((plain / "charts").iterdir()).name
     port = find_free_port()
     command = [sys.executable, "-m", "tests.load.witness", "serve", "--port", str(port), "--storage", str(store)]

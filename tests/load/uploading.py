@@ -36,10 +36,7 @@ class Supply:
         """Answer `count` archives, each a new version."""
         numbers = range(self._made, self._made + count)
         self._made += count
-        return [
-            make_archive(number % self._charts, f"{self._major}.{number}.0", size=20_000)
-            for number in numbers
-        ]
+        return [make_archive(number % self._charts, f"{self._major}.{number}.0", size=20_000) for number in numbers]
 
 
 def as_body(archive: bytes) -> tuple[str, bytes]:
@@ -52,9 +49,7 @@ def as_form(archive: bytes) -> tuple[str, bytes]:
     return f"multipart/form-data; boundary={_BOUNDARY}", _FORM_HEAD + archive + _FORM_TAIL
 
 
-def upload_all(
-    url: str, archives: Iterable[bytes], *, form: bool = False, clients: int = CLIENTS
-) -> float:
+def upload_all(url: str, archives: Iterable[bytes], *, form: bool = False, clients: int = CLIENTS) -> float:
     """Upload archives and answer the seconds it took. Raises RuntimeError unless each is answered 201."""
     render = as_form if form else as_body
     host = urlsplit(url).netloc

@@ -1,8 +1,9 @@
-"""What the stories about the store share: uploads, what an index lists, every row of a catalogue, and a ledger's chain."""
+"""What the stories about the store share: uploads, what an index lists, the rows of a catalogue, a ledger's chain."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,24 @@ from app.db import tables
 from app.db.session import Database
 from app.domain.ledger import ROOT, Segment, parse_segment_key, read_segment
 from app.services.replay import Replay
-from storage import Storage
+from storage import Storage, StorageUnavailable
+from storage.filesystem import FilesystemStorage
 from tests.charts import make_chart
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
 _REPLAYED = (tables.repositories, tables.charts, tables.chart_versions, tables.provenances, tables.blobs)
+
+
+class FailingStorage(FilesystemStorage):
+    """A folder that takes no ledger segments while `failing`."""
+
+    failing = False
+
+    async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
+        if self.failing and key.startswith(".chartroom/ledger/"):
+            raise StorageUnavailable("refused")
+        await super().put(key, content)
 
 
 def make_numbered(number: int, **chart_yaml: object) -> bytes:

@@ -1,33 +1,40 @@
-"""The database is lost, restored or torn away from its ledger: the ledger brings back what was acknowledged, or says why not."""
+"""The database is lost, restored or behind: the ledger brings back what was acknowledged, or says why it cannot."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 
+from app.db import repositories
+from app.db.session import Database, T
+from app.db.transaction import Transaction
+from app.domain.ledger import render_change
+from app.errors import AppError, Kind
+from app.services.ledger import Ledger
 from app.wiring import House
 from storage.errors import StorageUnavailable
 from storage.filesystem import FilesystemStorage
+from storage.memory import MemoryStorage
 from tests.charts import make_chart
 from tests.house import open_house
-from tests.stories.store import digest_of, list_index, make_numbered, read_chain, read_index, read_rows, replay_anew, upload
+from tests.stories.store import (
+    FailingStorage,
+    digest_of,
+    list_index,
+    make_numbered,
+    read_chain,
+    read_index,
+    read_rows,
+    replay_anew,
+    upload,
+)
 
 _PROVENANCE = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nname: %b\nversion: %b\n"
-
-
-class FailingStorage(FilesystemStorage):
-    """A folder that takes no ledger segments while `failing`."""
-
-    failing = False
-
-    async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
-        if self.failing and key.startswith(".chartroom/ledger/"):
-            raise StorageUnavailable("refused")
-        await super().put(key, content)
 
 
 def database_of(folder: Path) -> Path:
@@ -65,7 +72,9 @@ async def live_a_little(client: httpx.AsyncClient) -> None:
     assert (await client.delete("/api/charts/chart6/1.6.0")).status_code == 200
     assert (await client.delete("/api/org/a/charts/chart1/1.1.0")).status_code == 200
     assert (await upload(client, make_numbered(1), "org/a")).status_code == 201
-    assert (await upload(client, make_chart("odd", "1.0.0", description="\u0085 😀 \x7f")), 0)[0].status_code == 201
+    assert (
+        await upload(client, make_chart("odd", "1.0.0", description='\u0085 \ufffe ß <&> " ,"entry":{'))
+    ).status_code == 201
 
 
 async def assert_stopped(client: httpx.AsyncClient, *words: str) -> None:
@@ -205,7 +214,9 @@ async def test_once_storage_answers_again_the_next_write_carries_what_waited(tmp
 async def test_a_commit_is_whole_or_absent_when_storage_refuses_the_archive(tmp_path: Path) -> None:
     class FullStorage(FilesystemStorage):
         async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
-            raise StorageUnavailable("refused")
+            if "/blobs/" in key:
+                raise StorageUnavailable("refused")
+            await super().put(key, content)
 
     folder = tmp_path / "store"
     async with open_house(folder) as (client, _house):
@@ -232,3 +243,33 @@ async def test_the_database_may_lie_elsewhere_and_start_empty(tmp_path: Path) ->
 
 def assert_writes(house: House) -> None:
     house.parts.readiness.check_writable()
+
+
+class DeafDatabase(Database):
+    """A database that answers no reads while `deaf`."""
+
+    deaf = False
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        if self.deaf:
+            raise AppError(Kind.UNAVAILABLE, "the database does not answer; try again", retry_after=5)
+        return await super().read(work)
+
+
+async def test_a_database_that_fails_after_the_commit_is_no_reason_to_say_that_nothing_was_stored(
+    tmp_path: Path, sqlite_floor: Path
+) -> None:
+    shutil.copyfile(sqlite_floor, tmp_path / "charts.db")
+    database = DeafDatabase(f"sqlite:///{tmp_path / 'charts.db'}")
+    database.start()
+    ledger = Ledger(database, MemoryStorage())
+
+    def work(transaction: Transaction) -> None:
+        home = repositories.get_or_create(transaction.connection, "")
+        transaction.record(home, render_change("remove", "version", chart="web", version="1.0.0"))
+
+    database.deaf = True
+    with pytest.raises(AppError, match="may be stored"):
+        await ledger.write(work)
+    await ledger.close()  # whoever closes after it must still be closed
+    database.close()

@@ -41,7 +41,7 @@ def test_a_segment_reads_back_as_it_was_written() -> None:
     assert (found.repository, found.revision, found.previous) == ("org/web", 12, 7)
     assert (found.catalogue, found.committed) == ("c0ffee", 2**63 - 1)
     assert found.changes == (
-        {"op": "put", "kind": "version", "chart": "web", "entry": {"a": 1.0, "b": "\u0085"}},
+        {"op": "put", "kind": "version", "chart": "web", "entry": b'{"a":1.0,"b":"\\u0085"}'},
         {"op": "remove", "kind": "version", "n": 2},
     )
 

@@ -48,6 +48,8 @@ def test_a_repository_path_of_any_depth_is_taken_as_it_is(path: str) -> None:
         ("..", 'repository path ".." has the segment "..": dots alone are no name'),
         ("a/../b", 'repository path "a/../b" has the segment "..": dots alone are no name'),
         ("./a", 'repository path "./a" has the segment ".": dots alone are no name'),
+        (".chartroom", 'repository path ".chartroom" is the store\'s own folder: choose another name'),
+        (".chartroom/blobs", 'repository path ".chartroom/blobs" is the store\'s own folder: choose another name'),
         ("/", 'repository path "/" has an empty segment: write one / between two names'),
         ("/a", 'repository path "/a" has an empty segment: write one / between two names'),
         ("a/", 'repository path "a/" has an empty segment: write one / between two names'),

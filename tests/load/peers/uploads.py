@@ -110,9 +110,7 @@ async def upload(
     await run_in_threadpool(save, path, content)
     digest = hashlib.sha256(content).hexdigest()
     session.add(
-        ChartVersion(
-            name=name, version=version, digest=digest, size=len(content), created=time.time(), details=facts
-        )
+        ChartVersion(name=name, version=version, digest=digest, size=len(content), created=time.time(), details=facts)
     )
     await session.commit()
     return {"saved": True}
