@@ -18,6 +18,8 @@ from app.routes.front import Front
 from app.settings import Settings, load_settings
 from app.wiring import House, build_house, product_version
 
+_WORKER_SECONDS = 2.0
+
 
 def create_app(settings: Settings, house: House | None = None) -> Front:
     """Answer the ASGI application: the front door, and FastAPI behind it."""
@@ -26,7 +28,8 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        house.start()
+        # Of several workers none should answer "not ready" while another one serves; a long opening they all report.
+        await house.open(_WORKER_SECONDS if settings.workers > 1 else 0)
         yield
         await house.close()
 

@@ -11,6 +11,7 @@ import tempfile
 from functools import partial
 
 import uvicorn
+from sqlalchemy.exc import DBAPIError
 from uvicorn.supervisors import Multiprocess
 
 import migrations
@@ -62,8 +63,11 @@ def build_app(settings: Settings) -> Front:
 def _migrate(settings: Settings) -> None:
     """Bring the tables to this version, in a process of its own: Alembic need not stay in memory."""
     url = settings.database_url()
-    if migrations.is_current(url):
-        return
+    try:
+        if migrations.is_current(url):
+            return
+    except DBAPIError as error:
+        raise AppError(Kind.INVALID, f"the database does not answer: {error.orig}") from error
     code = "import sys, migrations; migrations.upgrade(sys.stdin.read())"
     done = subprocess.run([sys.executable, "-c", code], input=url, text=True, stderr=subprocess.PIPE, check=False)  # noqa: S603
     if done.returncode:

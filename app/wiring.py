@@ -32,7 +32,7 @@ from app.services.search import Search
 from app.services.snapshots import Snapshots
 from app.services.tenure import Tenure
 from app.settings import BucketPlace, Settings
-from storage import Closeable, Storage, Sweeper
+from storage import Closeable, Storage, StorageError, Sweeper
 
 PRESIGN_SECONDS = 300
 METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
@@ -62,17 +62,20 @@ class House:
         self.database.start()
         self._opening = asyncio.create_task(self._make_ready())
 
-    async def open(self) -> None:
-        """Start, and wait until the store is ready."""
+    async def open(self, seconds: float | None = None) -> None:
+        """Start, and wait until the store is ready, or for so long."""
         self.start()
         assert self._opening is not None
-        await self._opening
+        await asyncio.wait([self._opening], timeout=seconds)
+        if self._opening.done():
+            self._opening.result()
 
     async def _make_ready(self) -> None:
-        if isinstance(self.storage, Sweeper):
-            await self.storage.sweep()
         await self.opening.run()
         self.schedule.start()
+        if isinstance(self.storage, Sweeper):
+            with contextlib.suppress(StorageError):  # a disk or bucket that fails says so elsewhere
+                await self.storage.sweep()
 
     async def close(self) -> None:
         """Finish what was taken, then let go of everything."""

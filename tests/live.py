@@ -69,7 +69,11 @@ def serve(folder: Path, *arguments: str, wait_for: str = "/-/ready", **environme
         yield server
     finally:
         if process.poll() is None:
-            server.stop()
+            try:
+                server.stop()
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise
 
 
 def wait_until_up(server: LiveServer, path: str) -> None:
@@ -79,7 +83,7 @@ def wait_until_up(server: LiveServer, path: str) -> None:
         if server.process.poll() is not None:
             break
         try:
-            if httpx.get(f"{server.url}{path}", timeout=5, verify=False).status_code == 200:  # noqa: S501
+            if httpx.get(f"{server.url}{path}", timeout=5, verify=False).status_code == 200:
                 return
         except httpx.TransportError:
             pass

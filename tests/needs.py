@@ -14,7 +14,6 @@ import pytest
 _INSTALL = {
     "postgres": "install PostgreSQL's server (Debian: postgresql)",
     "nginx": "install nginx (Debian: nginx-light)",
-    "skopeo": "install skopeo",
     "chromium": "install Chromium (Debian: chromium)",
     "helm": "put helm on PATH, or name it in HELM3 or HELM4",
     "gpg": "install GnuPG (Debian: gnupg)",

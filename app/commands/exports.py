@@ -13,6 +13,7 @@ from app.errors import AppError, Kind
 from app.services.exports import Exported, Exports
 from app.settings import FolderPlace, Settings
 from app.wiring import build_storage
+from storage import Closeable
 
 INCOMPLETE = 4
 """Exit code when files could not be copied."""
@@ -26,10 +27,14 @@ async def export_charts(settings: Settings, folder: str, repository: str, write:
     repository = parse_repository(repository.strip("/"))
     path = _find_folder(folder, settings)
     target = build_storage(settings.model_copy(update={"storage": str(path)}))
-    async with open_house(settings) as house:
-        with show_progress("exporting") as notify:
-            result = await Exports(house.database, house.storage).run(target, repository, notify=notify)
-    _tidy(path)
+    try:
+        async with open_house(settings) as house:
+            with show_progress("exporting") as notify:
+                result = await Exports(house.database, house.storage).run(target, repository, notify=notify)
+    finally:
+        if isinstance(target, Closeable):
+            target.close()
+        _tidy(path)
     for line in _render(result):
         write(line)
     return INCOMPLETE if result.lost else 0

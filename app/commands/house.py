@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,7 +13,9 @@ from app.errors import AppError, Kind
 from app.logs import configure_logs
 from app.settings import Settings
 from app.wiring import House, build_house
+from storage import StorageError
 
+_KEEP_SECONDS = 2.0
 _PROBE = ".chartroom/probe"  # a key that nothing has
 
 
@@ -21,12 +23,14 @@ _PROBE = ".chartroom/probe"  # a key that nothing has
 async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator[House]:
     """Bring the tables to this version, open the store as a server does, answer its parts, close everything.
 
-    With `ready` False nothing is replayed or taken in first. Raises AppError, StorageError.
+    The right to write is kept while the block runs, if this catalogue has it. With `ready` False nothing is replayed
+    or taken in first. Raises AppError, StorageError.
     """
     quiet_logs(settings)
     await asyncio.to_thread(migrate, settings.database_url())
     house = build_house(settings)
     house.database.start()
+    keeper = asyncio.create_task(_keep_tenure(house))
     try:
         async for _ in house.storage.scan(_PROBE):  # the opening waits for storage that does not answer; we do not
             break
@@ -34,7 +38,18 @@ async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator
             await make_ready(house)
         yield house
     finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
         await house.close()
+
+
+async def _keep_tenure(house: House) -> None:
+    """Renew the right to write in time, as a server's schedule does."""
+    while True:
+        await asyncio.sleep(_KEEP_SECONDS)
+        if house.parts.readiness.may_write_until:
+            with suppress(AppError, StorageError):  # it is tried again, and whoever writes asks first
+                await house.opening.keep_tenure()
 
 
 async def make_ready(house: House) -> None:

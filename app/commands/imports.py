@@ -33,7 +33,7 @@ async def import_charts(settings: Settings, source: str, repository: str, write:
     try:
         async with open_house(settings) as house:
             imports = Imports(
-                house.database, house.charts, parallel=settings.index_limit or _PARALLEL,
+                house.database, house.charts, house.parts.readiness, parallel=settings.index_limit or _PARALLEL,
                 limit=settings.max_upload_size, depth=settings.fixed_depth, context_path=settings.context_path,
             )  # fmt: skip
             with show_progress("importing") as notify:

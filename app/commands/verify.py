@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,12 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
     """
     async with open_house(settings, ready=False) as house:
         if repair:
-            await house.opening.run()  # a torn ledger stops it, and is named below
+            await house.opening.run()  # a torn ledger stops it, and is named below; then rows are left alone
+        may_commit = time.monotonic() < house.parts.readiness.may_write_until
         with _open_replica() as replica, show_progress("checking") as notify:
             reconcile = Reconcile(house.database, house.ledger, house.storage, replica)
-            report = await Verify(house.database, house.storage, reconcile).run(repair=repair, notify=notify)
+            check = Verify(house.database, house.storage, reconcile)
+            report = await check.run(repair=repair, may_commit=may_commit, notify=notify)
     for line in _render(report):
         write(line)
     return 0 if report.clean else WRONG

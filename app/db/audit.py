@@ -34,10 +34,11 @@ class Use(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What lists and search know of a chart: its name, how many versions it has, which one stands for it."""
+    """What lists and search know of a chart: its name, how many versions it has, which one stands for it (rank)."""
 
     name: str
     versions: int
+    rank: bytes
     version: str
 
 
@@ -83,7 +84,7 @@ def iterate_provenances(connection: Connection, repository_id: int) -> Iterator[
 
 def iterate_shown(connection: Connection, repository_id: int) -> Iterator[Shown]:
     """Answer what lists show of each chart that has versions, by name."""
-    query = select(charts.c.name, charts.c.versions, charts.c.version)
+    query = select(charts.c.name, charts.c.versions, charts.c.rank, charts.c.version)
     mine = query.where(charts.c.repository_id == repository_id, charts.c.versions > 0).order_by(charts.c.name)
     for row in connection.execution_options(yield_per=_PAGE).execute(mine):
         yield Shown(*row)

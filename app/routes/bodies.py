@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from python_multipart.exceptions import MultipartParseError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from app.errors import AppError, Kind
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 
 class SlowBody(AppError):
@@ -82,27 +83,71 @@ def is_form(request: Request) -> bool:
 
 
 async def read_form(request: Request, limits: Limits, *, chart_field: str, provenance_field: str) -> Form:
-    """Answer the files of a form, the first of each field; large ones wait on disk while they arrive.
+    """Answer the files of a form, the first of each field.
 
     Raises what `read_body` raises, for the whole body; a form that cannot be read has no files.
     """
-    parser = MultiPartParser(request.headers, _counted(request, limits.size), max_files=16, max_fields=16)
-    try:
-        async with _in_time(limits.seconds):
-            form = await parser.parse()
-    except (MultiPartException, MultipartParseError, HTTPException, LookupError, ValueError):
-        return Form(None, None)
-    try:
-        found = []
-        for fields in (("chart", chart_field), ("prov", provenance_field)):
-            uploads = (item for field in fields for item in form.getlist(field) if _is_file(item))
-            upload = next(uploads, None)
-            found.append(await upload.read() if isinstance(upload, UploadFile) else None)
-        return Form(*found)
-    finally:
-        await form.close()
+    async with _in_time(limits.seconds):
+        found = await _read_files(request, limits.size)
+    chart, provenance = (
+        next((found[field] for field in fields if field in found), None)
+        for fields in (("chart", chart_field), ("prov", provenance_field))
+    )
+    return Form(chart, provenance)
 
 
-def _is_file(item: UploadFile | str) -> bool:
-    # A browser sends a file field that was left empty with an empty name.
-    return isinstance(item, UploadFile) and bool(item.filename)
+async def _read_files(request: Request, limit: int) -> dict[str, bytes]:
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    files = _Files()
+    try:
+        parser = MultipartParser(options.get(b"boundary", b""), files.callbacks())
+        async for chunk in _counted(request, limit):
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError:
+        return {}
+    return files.found
+
+
+class _Files:
+    """Collects the files of a form by field, the first of each; other parts are passed over."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, bytes] = {}
+        self._header = b""
+        self._value = b""
+        self._field: str | None = None  # of the file that is arriving
+        self._pieces: list[bytes] = []
+
+    def callbacks(self) -> MultipartCallbacks:
+        """Answer what the parser calls."""
+        return {
+            "on_part_begin": self._begin, "on_header_field": self._add_to_header, "on_header_value": self._add_to_value,
+            "on_header_end": self._end_header, "on_part_data": self._add_data, "on_part_end": self._end,
+        }  # fmt: skip
+
+    def _begin(self) -> None:
+        self._field = None
+        self._pieces = []
+
+    def _add_to_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _add_to_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            # A part without a file name is a value; a browser sends a file field that was left empty with an empty one.
+            if options.get(b"filename"):
+                self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        self._header = self._value = b""
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is not None:
+            self._pieces.append(data[start:end])
+
+    def _end(self) -> None:
+        if self._field is not None:
+            self.found.setdefault(self._field, b"".join(self._pieces))

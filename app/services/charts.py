@@ -162,6 +162,17 @@ class Charts:
             return _read_archive(parcel)
         return await asyncio.get_running_loop().run_in_executor(self._readers, _read_archive, parcel)
 
+    async def withdraw_provenance(self, repository: str, filename: str, *, only_digest: str) -> None:
+        """Remove the provenance of the archive called `filename` while it has this content."""
+
+        def work(transaction: Transaction) -> None:
+            home = repositories.find(transaction.connection, repository)
+            found = home and rows.find_provenance(transaction.connection, home.id, filename)
+            if home is not None and found is not None and found.digest == only_digest:
+                _drop_signature(transaction, home, filename)
+
+        await self._ledger.write(work)
+
 
 def _read_archive(parcel: Parcel) -> _Chart:
     assert parcel.archive is not None

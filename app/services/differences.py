@@ -16,7 +16,7 @@ from app.db.charts import BlobFacts, VersionRow
 from app.db.rebuild import recount
 from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
-from app.domain.ledger import render_change, render_entry_change
+from app.domain.ledger import render_change
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
 
@@ -51,7 +51,9 @@ def list_differences(rows: Connection, repository_id: int, ledger: Connection, r
     yield from _merge(
         audit.iterate_provenances(rows, repository_id), audit.iterate_provenances(ledger, replica_id), _first, eq
     )
-    yield from _merge(audit.iterate_shown(rows, repository_id), audit.iterate_shown(ledger, replica_id), _first, eq)
+    yield from _merge(
+        audit.iterate_shown(rows, repository_id), audit.iterate_shown(ledger, replica_id), _first, _is_same_shown
+    )
 
 
 def mend(transaction: Transaction, *, path: str, revision: int, page: list[Difference]) -> None:
@@ -79,7 +81,7 @@ def _mend_version(
 ) -> None:
     if ledger is not None:
         charts.put_version(transaction, home.id, ledger, summarize(ledger.entry, ledger.sort_key))
-        transaction.record(home, _render_put(ledger))
+        transaction.record(home, charts.render_version_put(ledger))
     elif rows is not None:
         charts.remove_version(transaction, home.id, rows.name, rows.version)
         transaction.record(home, render_change("remove", "version", chart=rows.name, version=rows.version))
@@ -89,7 +91,7 @@ def _repeat_newest(transaction: Transaction, home: RepositoryRow, shown: Shown) 
     """Record a change of the chart: its rows are right, but those who keep a copy of them must look again."""
     versions = charts.list_versions(transaction.connection, home.id, shown.name)
     if versions:
-        transaction.record(home, _render_put(versions[0]))
+        transaction.record(home, charts.render_version_put(versions[0]))
     else:
         transaction.record(home, render_change("remove", "version", chart=shown.name, version=shown.version))
 
@@ -136,20 +138,17 @@ def _is_same_version(mine: VersionRow, theirs: VersionRow) -> bool:
     return replace(mine, entry=b"") == replace(theirs, entry=b"") and _is_same_json(mine.entry, theirs.entry)
 
 
+def _is_same_shown(mine: Shown, theirs: Shown) -> bool:
+    """Of two versions that rank equal, either may stand for a chart."""
+    return (mine.versions, mine.rank) == (theirs.versions, theirs.rank)
+
+
 def _is_same_json(mine: bytes, theirs: bytes) -> bool:
     """Compare what two entries mean: other versions of ours may have escaped other characters."""
     try:
         return bool(orjson.loads(mine) == orjson.loads(theirs))
     except orjson.JSONDecodeError:
         return False
-
-
-def _render_put(row: VersionRow) -> bytes:
-    facts = {
-        "chart": row.name, "version": row.version, "filename": row.filename, "digest": row.digest,
-        "size": row.size, "created": row.created, "origin": row.origin,
-    }  # fmt: skip
-    return render_entry_change(facts, row.entry)
 
 
 def _describe(item: Any) -> str:

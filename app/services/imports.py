@@ -20,6 +20,7 @@ from app.db.session import Database
 from app.domain.names import parse_repository, split_view
 from app.errors import AppError, Kind
 from app.services.charts import Charts, Outcome, Parcel, Published
+from app.services.readiness import Readiness
 from app.upstream.protocol import Offer, Upstream
 from storage import StorageError
 
@@ -68,10 +69,12 @@ class Imports:
     """
 
     def __init__(
-        self, database: Database, charts: Charts, *, parallel: int, limit: int, depth: int | None, context_path: str
-    ) -> None:
+        self, database: Database, charts: Charts, readiness: Readiness, *,
+        parallel: int, limit: int, depth: int | None, context_path: str,
+    ) -> None:  # fmt: skip
         self._database = database
         self._charts = charts
+        self._readiness = readiness
         self._parallel = parallel
         self._limit = limit
         self._depth = depth
@@ -165,6 +168,7 @@ class Imports:
     async def _try_publish(self, path: str, parcel: Parcel, *, overwrite: bool) -> Published:
         for left in reversed(range(_TRIES)):
             try:
+                self._readiness.check_writable()
                 return await self._charts.publish(path, parcel, overwrite=overwrite)
             except AppError as error:
                 if error.kind is not Kind.UNAVAILABLE or not left:

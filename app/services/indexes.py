@@ -119,10 +119,14 @@ class Indexes:
     async def _share(self, key: tuple[int, View], row: RepositoryRow, encoding: str) -> None:
         running = self._building.get(key)
         if running is None:
-            running = asyncio.ensure_future(self._refresh(key, row, encoding))
-            self._building[key] = running
-            running.add_done_callback(lambda _: self._building.pop(key, None))
+            running = self._building[key] = asyncio.ensure_future(self._refresh_alone(key, row, encoding))
         await asyncio.shield(running)
+
+    async def _refresh_alone(self, key: tuple[int, View], row: RepositoryRow, encoding: str) -> Index:
+        try:
+            return await self._refresh(key, row, encoding)
+        finally:  # here, not in a callback: who comes before a callback ran would wait for what is over
+            del self._building[key]
 
     async def _refresh(self, key: tuple[int, View], row: RepositoryRow, encoding: str) -> Index:
         kept = self._kept.get(key)
@@ -131,12 +135,12 @@ class Indexes:
         if kept is not None and kept.row.revision == row.revision:  # only the encoding is missing, and it takes long
             await asyncio.to_thread(kept.get, encoding)
             return self._keep(key, kept)
-        changed: list[str] | None = None
+        few = False
         if kept is not None:
-            since = kept.row.revision
-            changed = await self._database.read(partial(_list_changed, row=row, since=since))
-        build = partial(self._build, row=row, view=key[1], kept=kept, changed=changed)
-        if changed is not None and len(changed) <= _FEW:
+            changed = await self._database.read(partial(_list_changed, row=row, since=kept.row.revision))
+            few = len(changed) <= _FEW
+        build = partial(self._build, row=row, view=key[1], kept=kept)
+        if few:
             fresh = await self._database.read(build)
             fresh.get(encoding)
         else:
@@ -144,16 +148,15 @@ class Indexes:
             await asyncio.to_thread(fresh.get, encoding)
         return self._keep(key, fresh)
 
-    def _build(
-        self, connection: Connection, *, row: RepositoryRow, view: View, kept: Index | None, changed: list[str] | None
-    ) -> Index:
+    def _build(self, connection: Connection, *, row: RepositoryRow, view: View, kept: Index | None) -> Index:
         current = repositories.find(connection, row.path) or row  # this snapshot may be newer than what was asked
-        if kept is None or changed is None:
+        if kept is None:
             rope = self._make_rope(row.path, view)
             rope.fill(entries.iterate(connection, row.id, limit=view.limit))
         else:
             rope = Rope(kept.rope.render, kept.rope.separator, list(kept.rope.buckets))
-            for start, end in _spans(rope, changed):
+            # Asked again in this snapshot: what was committed since the first question belongs to it too.
+            for start, end in _spans(rope, _list_changed(connection, row=row, since=kept.row.revision)):
                 rope.replace(start, entries.iterate(connection, row.id, start=start, end=end, limit=view.limit))
         return self._wrap(current, view, rope)
 

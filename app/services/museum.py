@@ -143,6 +143,9 @@ class MuseumFiles:
         if file.name:
             repository = _folder(file.key).rstrip("/")
             await self._charts.withdraw(repository, file.name, file.version, only_digest=file.digest)
+        elif file.digest and file.key.endswith(".prov"):
+            archive = file.key.rpartition("/")[2].removesuffix(".prov")
+            await self._charts.withdraw_provenance(_folder(file.key).rstrip("/"), archive, only_digest=file.digest)
         await self._database.write(lambda transaction: museum.remove_file(transaction.connection, file.key))
 
 

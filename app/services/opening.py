@@ -19,7 +19,9 @@ from storage import StorageError
 
 _HINT = "several hosts on one store need one Postgres: set CHARTROOM_DATABASE"
 _LEASE = "opening"
-_LEASE_NS = 60 * 1_000_000_000
+_LEASE_SECONDS = 15.0
+_JOB_SECONDS = 60.0
+_KEEP_SECONDS = 4.0
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 
@@ -66,9 +68,10 @@ class Opening:
                 return
 
     async def _run_once(self) -> None:
-        while not await self._hold(_LEASE):
+        while not await self._hold(_LEASE, _LEASE_SECONDS):
             self._readiness.reason = "another process opens the store"
             await asyncio.sleep(_POLL_SECONDS)
+        keeper = asyncio.create_task(self._keep_leases())
         try:
             self._readiness.reason = "reading the ledger"
             if not await self._take_tenure():
@@ -80,7 +83,20 @@ class Opening:
                 await self._museum.scan()
                 await self._database.write(lambda transaction: repositories.mark_scanned(transaction.connection))
         finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
             await self._database.write(lambda transaction: leases.release(transaction, _LEASE, self._holder))
+
+    async def _keep_leases(self) -> None:
+        """Renew what we hold while the store is opened: a replay or a first pass may take minutes."""
+        while True:
+            await asyncio.sleep(_KEEP_SECONDS)
+            try:
+                await self._hold(_LEASE, _LEASE_SECONDS)
+                if self._readiness.may_write_until:
+                    await self.keep_tenure()
+            except (StorageError, AppError) as error:
+                _log.warning("a lease could not be renewed", error=str(error))
 
     async def _take_tenure(self) -> bool:
         """Catch up with the ledger, and become the one who writes if nobody else is."""
@@ -115,10 +131,9 @@ class Opening:
 
     async def is_first(self, name: str) -> bool:
         """Answer whether this process is the one that does the job `name` for the next minute."""
-        return time.monotonic() < self._readiness.may_write_until and await self._hold(name)
+        return time.monotonic() < self._readiness.may_write_until and await self._hold(name, _JOB_SECONDS)
 
-    async def _hold(self, name: str) -> bool:
-        work = await self._database.write(
-            lambda transaction: leases.acquire(transaction, name, self._holder, _LEASE_NS)
-        )
+    async def _hold(self, name: str, seconds: float) -> bool:
+        length = int(seconds * 1e9)
+        work = await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
         return work.result

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import audit, repositories
+from app.db import audit, ledger, repositories
 from app.db.session import Database
 from app.domain.ledger import ROOT, parse_segment_key, repository_folder
 from app.errors import AppError, Kind
@@ -25,9 +25,10 @@ from app.services.differences import Difference, list_differences, mend
 from app.services.ledger import Ledger
 from app.services.replay import Replay
 from app.services.shelf import Shelf
-from storage import Storage
+from storage import ObjectNotFound, Storage
 
 _ROUNDS = 5
+_FLUSH_SECONDS = 0.5
 _PAGE = 500  # differences that are mended in one commit
 _SHOWN = 20  # differences of one repository that are named
 
@@ -60,7 +61,6 @@ class Reconcile:
 
     async def run(self, findings: Findings, *, repair: bool) -> int:
         """Compare every repository and answer how many; with `repair`, mend rows. Raises StorageError, AppError."""
-        await self._ledger.flush()
         torn = await self._replay_all()
         findings.open += [f"ledger of {_label(unquote(folder))}: {reason}" for folder, reason in torn.items()]
         paths = sorted(await _list_paths(self._database) | await _list_paths(self._replica))
@@ -72,7 +72,7 @@ class Reconcile:
     async def _replay_all(self) -> dict[str, str]:
         """Replay the ledger; answer which repositories' folders cannot be, and why."""
         try:
-            await Replay(self._replica, self._storage).run()
+            await self._replay(self._storage)
         except AppError as error:
             if error.kind is not Kind.FAULT:
                 raise
@@ -90,7 +90,27 @@ class Reconcile:
         return torn
 
     async def _replay_one(self, folder: str) -> None:
-        await Replay(self._replica, Shelf(self._storage, f"{ROOT}{folder}/")).run()
+        await self._replay(Shelf(self._storage, f"{ROOT}{folder}/"))
+
+    async def _replay(self, storage: Storage) -> None:
+        """Bring the replica up to the ledger; a server may put a snapshot in the place of segments meanwhile."""
+        for left in reversed(range(_ROUNDS)):
+            try:
+                await Replay(self._replica, storage).run()
+            except ObjectNotFound:
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _name_missing(self, path: str, look: _Look, findings: Findings) -> None:
+        folder = repository_folder(path)
+        waiting = await self._database.read_in_thread(lambda connection: ledger.list_after(connection, 0))
+        if any(row.key.startswith(folder) for row in waiting):
+            findings.notes.append(f"{_label(path)}: commits wait to be written to the ledger; a server does it first")
+            return
+        text = f"{_label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"
+        findings.open.append(f"{text}; restore the missing segments under {folder}")
 
     async def _settle(self, path: str, findings: Findings, *, repair: bool) -> None:
         """Look at one repository until both sides show the same commit, then compare, then mend."""
@@ -98,9 +118,8 @@ class Reconcile:
         committed = 0
         for _ in range(_ROUNDS):
             look = await asyncio.to_thread(self._look, path)
-            if look.ledger < committed:  # its segments were flushed and read since: they should be there
-                text = f"{_label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"
-                findings.open.append(f"{text}; restore the missing segments under {repository_folder(path)}")
+            if look.ledger < committed:  # the ledger was read since: its segments should be there
+                await self._name_missing(path, look, findings)
                 return
             if look.ledger > look.rows:
                 findings.open.append(f"{_label(path)}: rows are at revision {look.rows}, its ledger at {look.ledger}")
@@ -109,7 +128,7 @@ class Reconcile:
                 await self._judge(path, folder, look, findings, repair=repair)
                 return
             committed = look.rows
-            await self._ledger.flush()
+            await asyncio.sleep(_FLUSH_SECONDS)  # a server has them in its hands
             await self._replay_one(folder)
         findings.notes.append(f"{_label(path)}: commits came in all the time; its rows were not compared")
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from app.db import audit
 from app.db.audit import Use
@@ -20,7 +19,7 @@ from app.db.session import Database
 from app.domain.ledger import blob_key
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.reconcile import Findings, Reconcile
-from storage import LocalFiles, Storage, StorageError, StorageUnavailable
+from storage import LocalFiles, Storage, StorageError, StorageUnavailable, Sweeper
 
 OLD_SECONDS = 24 * 3600.0
 """Age from which on an unfinished write is a leftover: no upload takes a day."""
@@ -30,15 +29,6 @@ _PAGE = 500
 _BLOBS = ".chartroom/blobs/sha256/"
 
 Notify = Callable[[int, int], None]
-
-
-@runtime_checkable
-class Sweeper(Protocol):
-    """A backend that can remove what broken-off writes left behind."""
-
-    async def sweep(self, older_than_seconds: float) -> int:
-        """Remove leftovers by age and answer how many."""
-        ...
 
 
 @dataclass(slots=True)
@@ -66,10 +56,13 @@ class Verify:
         self._storage = storage
         self._reconcile = reconcile
 
-    async def run(self, *, repair: bool, notify: Notify) -> Report:
-        """Check everything; with `repair`, mend what can be. Raises StorageError, AppError when neither answers."""
+    async def run(self, *, repair: bool, may_commit: bool = True, notify: Notify) -> Report:
+        """Check everything; with `repair`, mend what can be: rows only if this catalogue may write.
+
+        Raises StorageError, AppError when storage or the database do not answer.
+        """
         report = Report()
-        report.repositories = await self._reconcile.run(report.findings, repair=repair)
+        report.repositories = await self._reconcile.run(report.findings, repair=repair and may_commit)
         await self._check_blobs(report, repair=repair, notify=notify)
         await self._count_unreferenced(report)
         await self._check_leftovers(report.findings, repair=repair)

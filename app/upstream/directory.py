@@ -15,7 +15,7 @@ from app.domain import times
 from app.domain.foreign import Listed, list_foreign_index, url_filename
 from app.errors import AppError, Kind
 from app.upstream.protocol import Offer
-from storage import ObjectNotFound, ObjectStat, Storage
+from storage import Closeable, ObjectNotFound, ObjectStat, Storage
 
 _OURS = ".chartroom"
 _INDEXES = ("index.yaml", "index-cache.yaml")  # the last one that lists a file wins: ChartMuseum's own
@@ -24,7 +24,7 @@ _MAX_PROVENANCE = 1024 * 1024  # bytes; real ones have two thousand
 
 
 class Directory:
-    """The folder or prefix at the root of a storage. Close the storage after this."""
+    """The folder or prefix at the root of a storage, which is closed with it."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -50,7 +50,9 @@ class Directory:
         return await self._read(address, _MAX_PROVENANCE) if offer.signed else None
 
     async def close(self) -> None:
-        """Do nothing: the storage is its maker's to close."""
+        """Let go of the storage."""
+        if isinstance(self._storage, Closeable):
+            self._storage.close()
 
     async def _read(self, key: str, limit: int) -> bytes:
         try:

@@ -18,8 +18,9 @@ Rooms = Callable[..., AbstractAsyncContextManager[tuple[httpx.AsyncClient, House
 
 
 @pytest.fixture
-def rooms(tmp_path: Path, sqlite_floor: Path) -> Rooms:
+def rooms(tmp_path: Path, sqlite_floor: Path, monkeypatch: pytest.MonkeyPatch) -> Rooms:
     """Answer how to open a fresh house: settings as keywords, field name to text."""
+    monkeypatch.setattr("app.services.tenure._SETTLE_SECONDS", 0)  # nobody else wants the store
     numbers = itertools.count()
 
     def open_room(**flags: str) -> AbstractAsyncContextManager[tuple[httpx.AsyncClient, House]]:

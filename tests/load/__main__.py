@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,7 @@ def main() -> None:
     unknown = [name for name in arguments.rows if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended too
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chartroom-bench-") as folder:
         bench = Bench(Path(folder), TINY if arguments.tiny else FULL, _say)

@@ -119,11 +119,15 @@ def render_config(number: int, version: str) -> bytes:
 
 
 def _render_values(pick: random.Random) -> str:
-    """Answer a values.yaml as charts have them: two levels and a comment here and there, 3 KB."""
+    """Answer a values.yaml as charts have them: two levels, and as many comments as values, 3 KB."""
     lines = []
     for word in _WORDS[:20]:
-        lines += [f"# How the {word} is set up.", f"{word}:"]
-        lines += [f"  {key}: {pick.choice(('true', '8080', '500m', 'latest'))}" for key in _WORDS[:6]]
+        lines += [
+            f"# How the {word} is set up. More about it is in the manual of the {word} and its",
+            f"{word}:",
+        ]
+        for key in _WORDS[:3]:
+            lines += [f"  # {key}: see above", f"  {key}: {pick.choice(('true', '8080', '500m', 'latest'))}"]
     return "\n".join(lines) + "\n"
 
 

@@ -22,9 +22,8 @@ COMMANDS = ["serve", "worker", "migrate", "check-config", "import", "export", "r
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `chartroom` with these arguments."""
     command = [sys.executable, "-m", "app", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
-    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CHARTROOM_")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**own, **environment}, check=False)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,130 @@
+"""The index of a repository, JSON or YAML. Like Helm, an entry that cannot be used is left out. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from helm_client.errors import ChartNotFound, InvalidIndex
+
+_VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Leaves times as the text they are."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChartVersion:
+    """One version of a chart. Absent fields are empty; `urls` may be relative to the repository."""
+
+    name: str
+    version: str
+    app_version: str = ""
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    deprecated: bool = False
+    created: str = ""
+    digest: str = ""
+    urls: tuple[str, ...] = ()
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the version has no prerelease part."""
+        return "-" not in self.version.partition("+")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The versions of each chart, newest first, by the chart's name."""
+
+    charts: dict[str, tuple[ChartVersion, ...]]
+
+    def get_versions(self, name: str) -> tuple[ChartVersion, ...]:
+        """Answer every version of a chart, newest first. Raises ChartNotFound."""
+        if name not in self.charts:
+            raise ChartNotFound(f"the repository has no chart {name}")
+        return self.charts[name]
+
+    def get_version(self, name: str, version: str | None = None) -> ChartVersion:
+        """Answer exactly this version, or the newest stable one. Constraints (`^1.2`) are not understood yet.
+
+        Raises ChartNotFound.
+        """
+        for found in self.get_versions(name):
+            if found.version == version or (version is None and found.is_stable):
+                return found
+        lack = f"version {version} (give an exact one)" if version else "stable version; name a prerelease"
+        raise ChartNotFound(f"chart {name} has no {lack}")
+
+    def search(self, words: str) -> list[ChartVersion]:
+        """Answer the charts that have every word in name, description or keywords, by name.
+
+        Each is shown by its newest stable version, or its newest where there is no stable one.
+        """
+        newest = (next((v for v in versions if v.is_stable), versions[0]) for versions in self.charts.values())
+        return sorted((v for v in newest if _holds(v, words.lower().split())), key=lambda v: v.name)
+
+
+def _holds(version: ChartVersion, words: list[str]) -> bool:
+    text = "\n".join((version.name, version.description, *version.keywords)).lower()
+    return all(word in text for word in words)
+
+
+def read_index(content: bytes) -> Index:
+    """Read an index. Raises InvalidIndex."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        try:
+            document = yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise InvalidIndex("this is no index of a chart repository: neither JSON nor YAML") from error
+    entries = document.get("entries") or {} if isinstance(document, dict) else None
+    if not isinstance(entries, dict) or not document.get("apiVersion"):
+        raise InvalidIndex("this is no index of a chart repository: apiVersion is missing, or entries are no mapping")
+    charts = {}
+    for name, listed in entries.items():
+        if versions := sorted(_read_entries(listed), key=lambda v: _order(v.version), reverse=True):
+            charts[str(name)] = tuple(versions)
+    return Index(charts)
+
+
+def _read_entries(listed: object) -> Iterator[ChartVersion]:
+    for entry in listed if isinstance(listed, list) else ():
+        fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+        name, version = _text(fields.get("name")), _text(fields.get("version"))
+        if name and _VERSION.fullmatch(version):
+            yield ChartVersion(
+                name, version, _text(fields.get("appVersion")), _text(fields.get("description")),
+                _texts(fields.get("keywords")), fields.get("deprecated") is True, _text(fields.get("created")),
+                _text(fields.get("digest")), _texts(fields.get("urls")),
+            )  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
+
+def _order(version: str) -> tuple[list[int], bool, list[tuple[bool, int, str]]]:
+    """Answer what sorts by precedence (semver.org, 11); a missing minor or patch is 0, as in Helm."""
+    match = _VERSION.fullmatch(version)
+    assert match is not None, version
+    parts = match[4].split(".") if match[4] else []
+    prerelease = [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    return [int(number or 0) for number in match.group(1, 2, 3)], not parts, prerelease
