@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from app.services.listing import Listing
 from app.services.museum import MuseumFiles
 from app.services.opening import Opening
 from app.services.readiness import Readiness
+from app.services.rebuild import recall_museum_files
 from app.services.replay import Replay
 from app.services.revisions import Revisions
 from app.services.search import Search
@@ -84,7 +87,8 @@ class House:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
-        await self.ledger.close()
+        if time.monotonic() < self.parts.readiness.may_write_until:  # else another catalogue writes the ledger now
+            await self.ledger.close()
         await self.opening.close()
         self.charts.close()
         self.database.close()
@@ -120,7 +124,8 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     museum = MuseumFiles(database, store, charts, parallel=settings.index_limit or 8)
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
     tenure = Tenure(database, store, holder=holder)
-    opening = Opening(database, ledger, Replay(database, store), museum, readiness, tenure, holder=holder)
+    recall = partial(recall_museum_files, storage=store)
+    opening = Opening(database, ledger, Replay(database, store), museum, readiness, tenure, recall, holder=holder)
     schedule = Schedule(opening, Snapshots(database, store), workers, rescan_seconds=settings.cache_interval)
     return House(
         settings, store, database, ledger, revisions, charts, Counts(database), parts, Observer(requests, form),

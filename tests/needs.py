@@ -17,7 +17,7 @@ _INSTALL = {
     "chromium": "install Chromium (Debian: chromium)",
     "helm": "put helm on PATH, or name it in HELM3 or HELM4",
     "gpg": "install GnuPG (Debian: gnupg)",
-    "incubator": "name a folder with index.yaml and packages/ in CHARTROOM_INCUBATOR",
+    "incubator": "name a folder with index.yaml and packages/ in CHARTROOM_TEST_INCUBATOR",
     "helm-sdk": "pip install helm-python-sdk (Linux only)",
 }
 

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, make_url
 
 import migrations
 from app.commands.house import migrate, quiet_logs
-from app.db import rebuild
+from app.db import rebuild, repositories
 from app.db.rebuild import OneTransaction, file_url, held_alone
 from app.db.session import Database
-from app.services.rebuild import Rebuilt, fill, flush_outbox, recall_museum_files
+from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over, recall_museum_files
 from app.settings import Settings
 from app.wiring import build_storage
 from storage import Storage
@@ -50,10 +50,13 @@ async def _reindex_server(url: str, storage: Storage) -> Rebuilt:
     await asyncio.to_thread(migrate, url)
     database = OneTransaction(url)
     try:
+        old = repositories.get_catalogue(database.connection).identity
         await flush_outbox(database.connection, storage)
         rebuild.empty(database.connection)
         result = await fill(database, storage)
+        new = repositories.get_catalogue(database.connection).identity
         database.commit()
+        await hand_over(storage, old, new)
     finally:
         database.close()
     return result
@@ -84,6 +87,8 @@ async def _fill_file(path: Path, storage: Storage, old: Connection | None) -> Re
             await recall_museum_files(database, storage)
         else:
             await database.write(lambda transaction: rebuild.copy_museum_files(old, transaction.connection))
+            new = (await database.read(repositories.get_catalogue)).identity
+            await hand_over(storage, repositories.get_catalogue(old).identity, new)
     finally:
         database.close()
     return result

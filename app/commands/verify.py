@@ -29,7 +29,7 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
     """
     async with open_house(settings, ready=False) as house:
         if repair:
-            await house.opening.run()  # a torn ledger stops it, and is named below; then rows are left alone
+            await house.opening.run()  # a torn ledger may stop it, and is named below; rows are left alone then
         may_commit = time.monotonic() < house.parts.readiness.may_write_until
         with _open_replica() as replica, show_progress("checking") as notify:
             reconcile = Reconcile(house.database, house.ledger, house.storage, replica)

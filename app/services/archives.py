@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import NamedTuple
 
 import structlog
@@ -82,14 +83,20 @@ class Archives:
         return blob
 
     def read_now(self, blob: BlobFacts) -> bytes | None:
-        """Answer a small blob's bytes if they are at hand without waiting. Raises AppError FAULT if it is gone."""
+        """Answer a small blob's bytes if they are at hand without waiting.
+
+        Raises AppError FAULT if they are gone, or more or fewer than they were.
+        """
         held = self._blobs.get(blob.digest)
         if held is not None or self._inline is None or blob.size > INLINE:
             return held
         try:
-            return self._inline.read_now(blob_key(blob.digest), INLINE)
+            content = self._inline.read_now(blob_key(blob.digest), INLINE)
         except ObjectNotFound as error:
             raise self.lost(blob) from error
+        if content is not None and len(content) != blob.size:
+            raise self.damaged(blob)
+        return content
 
     async def read(self, blob: BlobFacts) -> bytes:
         """Answer all of a blob's bytes. Raises AppError FAULT if storage lacks it, StorageUnavailable."""
@@ -101,11 +108,26 @@ class Archives:
         return content
 
     async def open(self, blob: BlobFacts, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Answer a blob's bytes in chunks. Raises AppError FAULT if storage lacks it, StorageUnavailable."""
+        """Answer a blob's bytes in chunks. Raises AppError FAULT if storage lacks it, StorageUnavailable.
+
+        The chunks raise FAULT at their end when they are more or fewer bytes than there must be.
+        """
         try:
-            return await self._storage.open(blob_key(blob.digest), start, length)
+            chunks = await self._storage.open(blob_key(blob.digest), start, length)
         except ObjectNotFound as error:
             raise self.lost(blob) from error
+        left = blob.size - start
+        return self._count(blob, chunks, left if length is None else min(length, left))
+
+    async def _count(
+        self, blob: BlobFacts, chunks: AsyncGenerator[bytes, None], left: int
+    ) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                left -= len(chunk)
+                yield chunk
+        if left:
+            raise self.damaged(blob)
 
     def presign(self, blob: BlobFacts) -> str | None:
         """Answer a URL at which the client may fetch the blob itself, where the settings say so."""
@@ -117,6 +139,11 @@ class Archives:
         """Say, loudly, that storage lacks what a row names: somebody removed it, or a disk did."""
         _log.error("stored object is missing", key=blob_key(blob.digest), hint="run: chartroom verify")
         return AppError(Kind.FAULT, f"the stored object sha256:{blob.digest} is missing; tell the operator")
+
+    def damaged(self, blob: BlobFacts) -> AppError:
+        """Say, loudly, that storage has other bytes than were stored."""
+        _log.error("stored object is damaged", key=blob_key(blob.digest), hint="run: chartroom verify")
+        return AppError(Kind.FAULT, f"the stored object sha256:{blob.digest} is damaged; tell the operator")
 
     def _hold(self, blob: BlobFacts, content: bytes) -> None:
         if blob.digest in self._blobs or len(content) > INLINE:

@@ -103,8 +103,10 @@ class MuseumFiles:
             parcel = Parcel(
                 archive=None if filename.endswith(".prov") else content,
                 provenance=content if filename.endswith(".prov") else None,
-                filename=archive, created=created or times.from_datetime(stat.modified), origin="museum",
-            )  # fmt: skip
+                filename=archive,
+                created=times.from_datetime(stat.modified) if created is None else created,
+                origin="museum",
+            )
             replaces = stat.key in known and known[stat.key].digest != ""
             published = await self._charts.publish(folder.rstrip("/"), parcel, overwrite=replaces)
         except ObjectNotFound:

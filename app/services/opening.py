@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -39,6 +40,7 @@ class Opening:
         museum: MuseumFiles,
         readiness: Readiness,
         tenure: Tenure,
+        recall: Callable[[Database], Awaitable[object]],
         *,
         holder: str,
     ) -> None:
@@ -48,6 +50,7 @@ class Opening:
         self._museum = museum
         self._readiness = readiness
         self._tenure = tenure
+        self._recall = recall
         self._holder = holder
 
     async def run(self) -> None:
@@ -80,6 +83,8 @@ class Opening:
             catalogue = await self._database.read(repositories.get_catalogue)
             if not catalogue.scanned:
                 self._readiness.reason = "taking in the charts that lie there"
+                # What a lost database knew of these files the ledger still says: a deleted chart must not come back.
+                await self._recall(self._database)
                 await self._museum.scan()
                 await self._database.write(lambda transaction: repositories.mark_scanned(transaction.connection))
         finally:

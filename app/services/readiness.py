@@ -43,5 +43,5 @@ class Readiness:
         try:
             stat = await self.storage.stat(key)
             return stat.size, await self.storage.open(key)
-        except ObjectNotFound as error:
+        except (ObjectNotFound, ValueError) as error:  # ValueError: what is too long for a key is no file's name
             raise AppError(Kind.NOT_FOUND, "object not found") from error

@@ -3,26 +3,32 @@
 What of ChartMuseum's files was taken in already must not be forgotten: a rescan would publish again what was removed
 since. The old database knows it; where that is lost, the ledger tells: a version of origin `museum` was brought by the
 file of its name in its repository's folder, also if the version is gone. Files that differ from what they brought last
-are taken in as replacements. (A file that never brought anything, because the same bytes had been uploaded before, is
-not in the ledger; if its chart was removed as well, the next scan publishes it.)
+are taken in as replacements. (Two things the ledger cannot tell: a file that never brought anything, because the same
+bytes had been uploaded before; and what was removed before the newest snapshot. If the database is lost as well, the
+next scan publishes those again.)
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
-from app.db import ledger, museum, rebuild
+from app.db import ledger, museum, rebuild, repositories
 from app.db.museum import MuseumFile
 from app.db.rebuild import Totals
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain import times
-from app.domain.ledger import ROOT, Segment, parse_segment_key, read_segment
+from app.domain.ledger import ROOT, parse_segment_key, read_change
+from app.services import tenure
 from app.services.museum import OURS
 from app.services.replay import Replay
 from storage import ObjectNotFound, ObjectStat, Storage
@@ -40,9 +46,31 @@ class Rebuilt:
 
 
 async def flush_outbox(connection: Connection, storage: Storage) -> None:
-    """Put the segments that a catalogue committed, and storage may lack, where they belong. Raises StorageError."""
+    """Put the segments that a catalogue committed, and storage may lack, where they belong. Raises StorageError.
+
+    Not if another catalogue has the store: they would fork its ledger, and none of them was acknowledged.
+    """
+    holder = await _read_holder(storage)
+    if holder is not None and holder["catalogue"] != repositories.get_catalogue(connection).identity:
+        return
     for row in ledger.list_after(connection, 0):
         await storage.put(row.key, row.content)
+
+
+async def hand_over(storage: Storage, old: str, new: str) -> None:
+    """Let the new catalogue write at once where the old one might: else it waits until that lease has ended."""
+    holder = await _read_holder(storage)
+    if holder is not None and holder["catalogue"] == old:
+        await storage.put(tenure.KEY, orjson.dumps({**holder, "catalogue": new}))
+
+
+async def _read_holder(storage: Storage) -> dict[str, Any] | None:
+    """Answer the lease of the catalogue that has the store, None if nobody has."""
+    try:
+        found = orjson.loads(b"".join([chunk async for chunk in await storage.open(tenure.KEY)]))
+        return dict(found) if found["expires"] > time.time() else None
+    except (ObjectNotFound, ValueError, KeyError, TypeError):
+        return None
 
 
 async def fill(database: Database, storage: Storage) -> Rebuilt:
@@ -61,10 +89,10 @@ async def recall_museum_files(database: Database, storage: Storage) -> int:
     if not there:
         return 0
     brought: dict[str, MuseumFile] = {}
-    async for segment in _read_ledger(storage):
-        for file in _list_brought(segment):
-            if file.key in there:
-                brought[file.key] = file
+    async for repository, change in _read_ledger(storage):
+        file = _find_brought(repository, change)
+        if file is not None and file.key in there:
+            brought[file.key] = file
     for file in brought.values():
         known = await _compare(storage, file, there[file.key])
         await database.write(partial(_remember, file=known))
@@ -75,31 +103,33 @@ def _remember(transaction: Transaction, *, file: MuseumFile) -> None:
     museum.put_file(transaction.connection, file)
 
 
-async def _read_ledger(storage: Storage) -> AsyncIterator[Segment]:
-    """Answer every segment, those of one repository in their order."""
+async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Answer every change with its repository, those of one repository in their order. It was checked just before."""
     found = [
         (name.folder, name.revision, stat.key)
         async for stat in storage.scan(ROOT)
         if (name := parse_segment_key(stat.key)) is not None
     ]
     for _, _, key in sorted(found):
-        name = parse_segment_key(key)
-        assert name is not None
-        yield read_segment(name, b"".join([chunk async for chunk in await storage.open(key)]))
+        with tempfile.TemporaryFile() as file:  # a snapshot may have 90 MB
+            async for chunk in await storage.open(key):
+                file.write(chunk)
+            file.seek(0)
+            header = orjson.loads(file.readline())
+            for line in file:
+                yield header["repository"], read_change(line)
 
 
-def _list_brought(segment: Segment) -> list[MuseumFile]:
-    folder = f"{segment.repository}/" if segment.repository else ""
-    files = []
-    for change in segment.changes:
-        key = folder + change.get("filename", "")
-        if change["op"] != "put":
-            continue
-        if change["kind"] == "version" and change["origin"] == "museum":
-            files.append(MuseumFile(key, 0, 0, change["digest"], change["chart"], change["version"]))
-        elif change["kind"] == "provenance":
-            files.append(MuseumFile(f"{key}.prov", 0, 0, change["digest"], "", ""))
-    return files
+def _find_brought(repository: str, change: dict[str, Any]) -> MuseumFile | None:
+    """Answer which file brought this change, if it was put by one."""
+    key = "/".join(filter(None, (repository, change.get("filename", ""))))
+    if change["op"] != "put":
+        return None
+    if change["kind"] == "provenance":
+        return MuseumFile(f"{key}.prov", 0, 0, change["digest"], "", "")
+    if change["kind"] == "version" and change["origin"] == "museum":
+        return MuseumFile(key, 0, 0, change["digest"], change["chart"], change["version"])
+    return None
 
 
 async def _compare(storage: Storage, file: MuseumFile, stat: ObjectStat) -> MuseumFile:

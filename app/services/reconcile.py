@@ -105,8 +105,9 @@ class Reconcile:
 
     async def _name_missing(self, path: str, look: _Look, findings: Findings) -> None:
         folder = repository_folder(path)
-        waiting = await self._database.read_in_thread(lambda connection: ledger.list_after(connection, 0))
-        if any(row.key.startswith(folder) for row in waiting):
+        rows = await self._database.read_in_thread(lambda connection: ledger.list_after(connection, 0))
+        names = [parse_segment_key(row.key) for row in rows if row.key.startswith(folder)]
+        if any(name is not None and name.revision > look.ledger for name in names):
             findings.notes.append(f"{_label(path)}: commits wait to be written to the ledger; a server does it first")
             return
         text = f"{_label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"

@@ -6,6 +6,7 @@ chain: each names the revision before it. A gap or a fork stops the replay and i
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from app.errors import AppError, Kind
 from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
-_BATCH = 200  # segments in one transaction
+_BATCH = 50  # segments in one transaction
 
 _FORK = (
     "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
@@ -74,13 +75,13 @@ class Replay:
             _log.info("ledger replayed", segments=replayed)
         return replayed
 
-    async def _catch_up(self, segments: list[_Named], revision: int) -> int:
-        segments.sort(key=lambda named: named.name.revision)
-        _check_names(segments)
-        if segments[-1].name.revision <= revision:
+    async def _catch_up(self, named_segments: list[_Named], revision: int) -> int:
+        named_segments.sort(key=lambda named: named.name.revision)
+        _check_names(named_segments)
+        if named_segments[-1].name.revision <= revision:
             return 0
-        snapshots = [named for named in segments if named.name.snapshot and named.name.revision > revision]
-        waiting = [named for named in segments if not named.name.snapshot and named.name.revision > revision]
+        snapshots = [named for named in named_segments if named.name.snapshot and named.name.revision > revision]
+        waiting = [named for named in named_segments if not named.name.snapshot and named.name.revision > revision]
         if snapshots and not await self._follows(waiting, revision):
             start = snapshots[-1]
             waiting = [named for named in waiting if named.name.revision > start.name.revision]
@@ -88,14 +89,14 @@ class Replay:
             revision = start.name.revision
         count = 0
         for at in range(0, len(waiting), _BATCH):
-            batch: list[Segment] = []
-            for named in waiting[at : at + _BATCH]:
-                segment = await self._read(named)
+            batch = waiting[at : at + _BATCH]
+            # From S3 a segment takes 20 ms: read together, a thousand take two seconds instead of twenty.
+            segments = list(await asyncio.gather(*map(self._read, batch)))
+            for named, segment in zip(batch, segments, strict=True):
                 if segment.previous != revision:
                     raise AppError(Kind.FAULT, _name_break(named, segment, revision))
                 revision = segment.revision
-                batch.append(segment)
-            await self._database.write(partial(_apply_all, segments=batch))
+            await self._database.write(partial(_apply_all, segments=segments))
             count += len(batch)
         return count
 

@@ -26,7 +26,7 @@ async def test_a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(roo
         form = {"chart": ("x", ARCHIVE)}  # boundaries count
         for path in ("/api/charts", "/api/prov"):
             for body in ({"content": ARCHIVE + b"\0"}, {"content": stream(ARCHIVE, b"\0")}, {"files": form}):
-                response = await client.post(path, **body)  # type: ignore[arg-type]
+                response = await client.post(path, **body)
                 assert (response.status_code, response.json()) == (413, {"error": message})
                 assert response.headers["connection"] == "close"
         assert (await client.get("/api/charts")).text == "{}"

@@ -1,4 +1,4 @@
-"""No room: on the disk of the charts, of the database, of both. Uploads get 507, reads go on, and nothing is left by half."""
+"""No room for charts, for the database, for both: uploads get 507, reads go on, and nothing is left by half."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app.wiring import House
 from storage import StorageFull
 from storage.filesystem import FilesystemStorage
 from tests.api.conftest import Rooms
@@ -47,9 +46,10 @@ async def fill(client: httpx.AsyncClient) -> dict[str, bytes]:
         for number in range(100):
             content = make_big(number * 10 + len(str(size)), size)
             answer = await client.post("/api/charts", content=content)
-            if answer.status_code != 201:
-                assert answer.status_code in (507, 503), answer.text
+            if answer.status_code == 507:
                 break
+            # Where only the last step found no room, it is committed, and there whole: "may be stored".
+            assert answer.status_code in (201, 503), answer.text
             taken[f"big-1.{number * 10 + len(str(size))}.0.tgz"] = content
     return taken
 
@@ -69,9 +69,10 @@ async def test_a_full_disk_of_charts_stops_uploads_and_nothing_else(tmp_path: Pa
         assert 8 < len(taken) < 200
         before = list_files(disk)
         index = (await client.get("/index.yaml")).content
+        both = {"chart": ("c", make_big(5001)), "prov": ("p", sign("big", "1.5001.0"))}
         for answer in (
             await client.post("/api/charts", content=make_big(5000)),
-            await client.post("/api/charts", files={"chart": ("c", make_big(5001)), "prov": ("p", sign("big", "1.5001.0"))}),
+            await client.post("/api/charts", files=both),
         ):
             assert (answer.status_code, error_of(answer)) == (507, STORAGE_FULL)
         assert list_files(disk) == before
@@ -79,8 +80,7 @@ async def test_a_full_disk_of_charts_stops_uploads_and_nothing_else(tmp_path: Pa
         assert (await client.get("/index.yaml")).content == index
         await assert_readable(client, taken)
         # Room is made, and nobody needs to restart anything.
-        shutil.rmtree(disk / ".chartroom" / "blobs" / "sha256" / digest_of(name := taken.popitem()[1])[:2])
-        assert name not in taken.values()
+        shutil.rmtree(disk / ".chartroom" / "blobs" / "sha256" / digest_of(next(iter(taken.values())))[:2])
         await assert_works(client)
 
 
@@ -127,7 +127,8 @@ def stuff_disk(disk: Path) -> None:
 async def until_refused(client: httpx.AsyncClient) -> httpx.Response:
     """SQLite writes into pages that it has; at some upload it needs more."""
     for number in range(200):
-        answer = await client.post("/api/charts", content=make_chart("filling", f"1.{number}.0", description="x" * 3000))
+        content = make_chart("filling", f"1.{number}.0", description="x" * 3000)
+        answer = await client.post("/api/charts", content=content)
         if answer.status_code != 201:
             return answer
     raise AssertionError("the disk never filled")
@@ -188,4 +189,3 @@ async def test_a_repository_that_is_full_by_its_setting_stores_no_blob_either(ro
         assert (await client.post("/api/charts?force", content=make_chart("first", home="x"))).status_code == 201
         assert (await client.delete("/api/charts/second/0.1.0")).status_code == 200
         await assert_works(client)
-        assert isinstance(house, House)

@@ -1,4 +1,4 @@
-"""Names that lead elsewhere: tenants, charts, versions and files with dots, slashes, NUL, and bytes that are no text."""
+"""Names that lead elsewhere: tenants, charts, versions and files with dots, slashes, NUL and bytes that are no text."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_the_head_of_a_request_is_bounded(server: LiveServer) -> None:
         before = read_resident(server)
         with socket.create_connection((place.hostname, place.port), timeout=10) as sender:
             sender.sendall(start)
-            assert send_until_ended(sender, piece) < 20 * len(piece)
+            assert send_until_ended(sender, piece) < 12_000_000, "what sockets hold may be gone"
         assert read_resident(server) - before < 10
     async with httpx.AsyncClient(base_url=server.url) as client:
         await assert_works(client)

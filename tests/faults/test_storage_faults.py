@@ -271,6 +271,13 @@ async def test_stock_of_a_folder_is_the_same_after_reads(rooms: Rooms) -> None:
     async with rooms() as (client, house):
         await push(client, make_chart())
         before = await take_stock(client, Path(house.settings.storage))
-        for path in ("/", "/index.yaml", "/no/index.yaml", "/charts/mychart-0.1.0.tgz", "/charts/no-1.tgz", "/api/charts"):
+        for path in (
+            "/",
+            "/index.yaml",
+            "/n/index.yaml",
+            "/charts/mychart-0.1.0.tgz",
+            "/charts/n-1.tgz",
+            "/api/charts",
+        ):
             await client.get(path)
         assert await take_stock(client, Path(house.settings.storage)) == before

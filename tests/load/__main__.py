@@ -7,11 +7,12 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.load.bench import Bench
-from tests.load.findings import Finding
+from tests.load.findings import MISSED, Finding
 from tests.load.freshness import measure_first_index, measure_stale_reads
 from tests.load.helm import measure_helm
 from tests.load.memory import measure_memory
@@ -61,9 +62,18 @@ def run_rows(bench: Bench, names: list[str]) -> Iterator[Finding]:
     """Measure rows one after the other; findings are said as they come."""
     for name in names:
         bench.say(name)
-        for found in ROWS[name](bench):
+        for found in _measure_row(bench, name):
             bench.say(f"  {found.work}: {found.measured} ({found.target}) {found.mark} {found.detail}")
             yield found
+
+
+def _measure_row(bench: Bench, name: str) -> Iterator[Finding]:
+    """Answer a row's findings; one that breaks is a target missed, and the others are still measured."""
+    try:
+        yield from ROWS[name](bench)
+    except Exception as error:
+        traceback.print_exc()
+        yield Finding(name, "-", "broke off", MISSED, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _say(text: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 from app.domain.names import archive_name
-from tests.live import LiveServer
+from tests.live import START_SECONDS, LiveServer
 from tests.load.bench import Bench
 from tests.load.compare import median_difference
 from tests.load.connection import Connection
@@ -31,7 +32,8 @@ def measure_first_index(bench: Bench) -> Iterator[Finding]:
             for number in range(scale.fresh):
                 chart = number * 37 % max(1, scale.full // 10)  # spread over the whole index
                 archive = make_archive(chart, f"8.{number}.0-{kind}", size=20_000)
-                assert uploader.post("/api/charts", archive).status == 201
+                answer = uploader.post("/api/charts", archive)
+                assert answer.status == 201, f"upload {number}: {answer.status} {answer.body!r}"
                 firsts.append(connection.get("/index.yaml", accept_encoding=accepted).seconds * 1000)
                 warm.append(connection.get("/index.yaml", accept_encoding=accepted).seconds * 1000)
             detail = f"{median(firsts):.1f} ms against {median(warm):.1f} ms"
@@ -55,7 +57,8 @@ def measure_stale_reads(bench: Bench) -> Iterator[Finding]:
 def _is_stale(number: int, writer: Connection, reader: Connection) -> bool:
     chart, version = number % 50, f"1.{number}.0"
     archive = make_archive(chart, version, size=20_000)
-    assert writer.post("/api/charts", archive).status == 201
+    answer = writer.post("/api/charts", archive)
+    assert answer.status == 201, f"upload {number}: {answer.status} {answer.body!r}"
     filename = archive_name(name_chart(chart), version)
     listed = f"charts/{filename}".encode() in reader.get("/index.yaml", keep=True).body
     pulled = reader.get(f"/charts/{filename}", keep=True)
@@ -70,8 +73,19 @@ def _connect_to_each_worker(server: LiveServer, open_ones: ExitStack) -> list[Co
         connection.get("/health")
         found.setdefault(_find_holder(server, connection), connection)
         if len(found) == 2:
+            _wait_until_ready(found.values())
             return list(found.values())
     raise RuntimeError(f"after {_TRIES} connections only one worker has answered")
+
+
+def _wait_until_ready(connections: Iterable[Connection]) -> None:
+    """Each worker opens the store by itself, and answers 503 until it has."""
+    deadline = time.monotonic() + START_SECONDS
+    for connection in connections:
+        while connection.get("/-/ready").status != 200:
+            if time.monotonic() > deadline:
+                raise RuntimeError("a worker does not become ready")
+            time.sleep(0.05)
 
 
 def _find_holder(server: LiveServer, connection: Connection) -> int:

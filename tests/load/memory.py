@@ -42,7 +42,7 @@ def measure_memory(bench: Bench) -> Iterator[Finding]:
 
 def _measure_pulled(bench: Bench) -> Finding:
     """Serve the index of a real repository once and every archive in it once."""
-    source = os.environ.get("CHARTROOM_INCUBATOR")
+    source = os.environ.get("CHARTROOM_TEST_INCUBATOR")
     if source:
         store, what = bench.folder / "incubator", "incubator"
         archives = [path.read_bytes() for path in sorted(Path(source, "packages").glob("*.tgz"))[: bench.scale.pulled]]

@@ -38,7 +38,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.mark.parametrize("name", list(ROWS))
 def test_each_row_can_be_measured(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CHARTROOM_INCUBATOR", raising=False)
+    monkeypatch.delenv("CHARTROOM_TEST_INCUBATOR", raising=False)
     if name == "upload":
         pytest.importorskip("aiosqlite", reason="pip install aiosqlite greenlet")
     findings = list(ROWS[name](bench))

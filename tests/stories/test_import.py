@@ -395,7 +395,7 @@ async def test_a_prefix_of_a_bucket_is_imported_like_a_folder(tmp_path: Path, mo
 
 
 async def test_incubator_comes_over_whole_with_the_times_of_its_index(tmp_path: Path) -> None:
-    folder = os.environ.get("CHARTROOM_INCUBATOR") or missing("incubator")
+    folder = os.environ.get("CHARTROOM_TEST_INCUBATOR") or missing("incubator")
     source = Path(str(folder))
     archives = {path.name: sha256(path.read_bytes()) for path in (source / "packages").glob("*.tgz")}
     said = await run_import(tmp_path / "new", source)
@@ -420,3 +420,15 @@ async def test_incubator_comes_over_whole_with_the_times_of_its_index(tmp_path: 
 def test_settings_of_these_stories_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTROOM_DEPTH", "3")
     assert settings_for("/tmp/x").depth is None
+
+
+async def test_nothing_is_taken_in_while_another_catalogue_has_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two databases on one folder: the second one would fork the ledger."""
+    monkeypatch.setattr("app.services.imports._TRIES", 1)
+    write_charts(tmp_path / "old", "0.1.0")
+    async with open_house(tmp_path / "new") as (client, _):
+        with pytest.raises(AppError, match="only reads"):
+            await run_import(tmp_path / "new", tmp_path / "old", database=f"sqlite:///{tmp_path / 'second.db'}")
+        assert await get_entries(client) == {}

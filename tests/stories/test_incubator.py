@@ -1,6 +1,6 @@
 """The main job on real input: 1,234 published packages go in, and Helm's own code gets them back.
 
-The packages lie in a folder that CHARTROOM_INCUBATOR names: `index.yaml` and `packages/`.
+The packages lie in a folder that CHARTROOM_TEST_INCUBATOR names: `index.yaml` and `packages/`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PULLED = 100
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    folder = os.environ.get("CHARTROOM_INCUBATOR", "")
+    folder = os.environ.get("CHARTROOM_TEST_INCUBATOR", "")
     if not folder or not Path(folder).is_dir():
         missing("incubator")
     return Path(folder) / "packages"

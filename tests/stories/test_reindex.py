@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import create_engine, text
 
 from app.db import repositories
 from app.errors import AppError
 from app.services.museum import MuseumFiles
+from app.services.tenure import KEY
 from app.wiring import House
 from tests.charts import make_chart
 from tests.house import open_house
@@ -203,3 +206,27 @@ async def test_times_of_an_import_survive(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "old")
     async with open_house(tmp_path / "store") as (client, _):
         assert (await get_entries(client))["mychart-0.1.0"]["created"] == "2017-04-28T00:18:30.071110236Z"
+
+
+async def test_after_a_crash_the_new_catalogue_may_write_at_once(tmp_path: Path) -> None:
+    """The lease in storage is the old catalogue's, and would keep everybody else from writing until it ends."""
+    async with open_house(tmp_path) as (client, _):
+        await fill(client)
+        lease = (tmp_path / KEY).read_bytes()
+    (tmp_path / KEY).write_bytes(lease)  # as a killed server leaves it
+    await run_reindex(tmp_path)
+    async with open_house(tmp_path) as (client, _):
+        assert (await client.post("/api/charts", content=make_chart("mychart", "0.4.0"))).status_code == 201
+
+
+async def test_commits_that_another_catalogue_has_overtaken_are_not_written_into_its_ledger(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as (client, _):
+        await fill(client)
+    lease = orjson.dumps({"catalogue": "another", "expires": time.time() + 60})
+    (tmp_path / KEY).write_bytes(lease)
+    with sqlite3.connect(tmp_path / ".chartroom" / "chartroom.db") as connection:
+        connection.execute("INSERT INTO outbox (key, content) VALUES ('.chartroom/ledger/%/fork', 'x')")
+    connection.close()
+    await run_reindex(tmp_path)
+    assert not (tmp_path / ".chartroom" / "ledger" / "%" / "fork").exists()
+    assert (tmp_path / KEY).read_bytes() == lease
