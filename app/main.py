@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from app.errors import AppError, Kind
 from app.routes import chartmuseum, hub, ops, web
-from app.routes.errors import render_error
+from app.routes.errors import answer_error
 from app.routes.files import Files
 from app.routes.front import Front
-from app.settings import Settings, load_settings
+from app.settings import Settings
 from app.wiring import House, build_house, product_version
+from storage import StorageError
 
 _WORKER_SECONDS = 2.0
 
@@ -35,7 +36,7 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
 
     behind = FastAPI(
         title="Chartroom", version=product_version(), lifespan=lifespan, redirect_slashes=False,
-        docs_url="/-/docs", openapi_url="/-/openapi.json", redoc_url=None,
+        docs_url=None, openapi_url="/-/openapi.json", redoc_url=None,
     )  # fmt: skip
     public_url = f"{settings.public_url}{settings.context_path}" if settings.public_url else ""
     api = not settings.disable_api
@@ -68,11 +69,6 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
     )  # fmt: skip
 
 
-def create_app_from_environment() -> Front:
-    """Answer the application with settings from the environment: what each server process calls."""
-    return create_app(load_settings())
-
-
 def _archives_never_change(settings: Settings) -> bool:
     return settings.disable_force_overwrite and settings.disable_delete and not settings.allow_overwrite
 
@@ -81,10 +77,8 @@ def _handle_errors(app: FastAPI) -> None:
     async def answer(_request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):  # no route, or not with this method: both are 404 in ChartMuseum
             error = AppError(Kind.NOT_FOUND, "not found")
-        status, headers, body = render_error(error)
-        response = Response(body, status)
-        response.raw_headers = headers
-        return response
+        return answer_error(error)
 
-    for kind in (HTTPException, AppError, Exception):
+    # Starlette raises again what only `Exception` catches: a trace for each request while storage is away.
+    for kind in (HTTPException, AppError, StorageError, OSError, Exception):
         app.add_exception_handler(kind, answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,12 +50,14 @@ class Requests:
 class WorkerCounts:
     """The counts of all workers, by way of one file each in `folder` (None: this process is the only one)."""
 
-    def __init__(self, requests: Requests, folder: Path | None) -> None:
+    def __init__(self, requests: Requests, folder: Path | None, *, settle: Callable[[], None] = lambda: None) -> None:
         self._requests = requests
+        self._settle = settle  # counts what still waits to be counted
         self._folder = folder
 
     def save(self) -> None:
         """Leave this process's counts for the others. A file is replaced whole."""
+        self._settle()
         if self._folder is None:
             return
         rows = [[*kind, row] for kind, row in self._requests.counts.items()]
@@ -66,6 +68,7 @@ class WorkerCounts:
 
     def collect_counts(self) -> dict[Kind, list[float]]:
         """Answer the sum over all workers, also those that have ended: a counter never goes back."""
+        self._settle()
         total: dict[Kind, list[float]] = {kind: list(row) for kind, row in self._requests.counts.items()}
         for rows in self._read_others():
             for code, method, route, row in rows:

@@ -119,8 +119,9 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     )  # fmt: skip
     requests = Requests()
     folder = os.environ.get(METRICS_FOLDER)
-    workers = WorkerCounts(requests, Path(folder) if folder else None)
     form = LogForm(settings.log_json, settings.log_latency_integer, settings.log_health)
+    observer = Observer(requests, form)
+    workers = WorkerCounts(requests, Path(folder) if folder else None, settle=observer.flush)
     museum = MuseumFiles(database, store, charts, parallel=settings.index_limit or 8)
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
     tenure = Tenure(database, store, holder=holder)
@@ -128,7 +129,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     opening = Opening(database, ledger, Replay(database, store), museum, readiness, tenure, recall, holder=holder)
     schedule = Schedule(opening, Snapshots(database, store), workers, rescan_seconds=settings.cache_interval)
     return House(
-        settings, store, database, ledger, revisions, charts, Counts(database), parts, Observer(requests, form),
+        settings, store, database, ledger, revisions, charts, Counts(database), parts, observer,
         workers, opening, schedule,
     )  # fmt: skip
 

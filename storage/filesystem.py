@@ -15,7 +15,7 @@ import io
 import os
 import stat as modes
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -28,7 +28,7 @@ from storage.filesystem_errors import ABSENT, failure
 from storage.folders import File, Folders
 from storage.protocol import CHUNK, ObjectStat
 from storage.rules import TEMP, batches, check_key, check_range, clamp
-from storage.threads import Threads
+from storage.threads import T, Threads
 
 _BATCH = 1024 * 1024
 """Bytes written in one thread hop. A stream that is shorter is written whole in one."""
@@ -38,6 +38,7 @@ _UNASKED = 64 * 1024
 
 # O_NONBLOCK: opening a named pipe would wait for its writer. It changes nothing for files.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
 
@@ -179,18 +180,24 @@ class FilesystemStorage:
     # ------------------------------------------------------------------------------------------ writing
 
     def _put_whole(self, key: str, content: bytes) -> None:
+        # Plain calls of the system: Python's file object makes four more, and each gives up the interpreter's lock.
         with self._translated("write", key):
-            file = self._create()
+            descriptor, path = self._create(_create_plain)
             try:
-                file.write(content)
-                self._commit(file, key)
+                try:
+                    _write_all(descriptor, content)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                self._folders.place(path, key)
             except BaseException:
-                _discard(file)
+                with suppress(OSError):
+                    os.unlink(path)
                 raise
 
     async def _put_stream(self, key: str, first: bytes, rest: AsyncIterable[bytes]) -> None:
         with self._translated("write", key):
-            file = await self._threads.run(self._create, undo=_discard)
+            file = await self._threads.run(self._create_file, undo=_discard)
         try:
             writer = wrap(file, executor=self._threads.executor)
             with self._translated("write", key):
@@ -204,13 +211,16 @@ class FilesystemStorage:
             _discard(file)
             raise
 
-    def _create(self) -> io.BufferedWriter:
+    def _create_file(self) -> io.BufferedWriter:
+        return self._create(lambda path: open(path, "xb"))
+
+    def _create(self, create: Callable[[str], T]) -> T:
         path = f"{self._base}{TEMP}/{os.urandom(12).hex()}"
         try:
-            return open(path, "xb")
+            return create(path)
         except FileNotFoundError:
             os.makedirs(self._base + TEMP, exist_ok=True)
-            return open(path, "xb")
+            return create(path)
 
     def _commit(self, file: io.BufferedWriter, key: str) -> None:
         file.flush()
@@ -245,6 +255,16 @@ class FilesystemStorage:
             yield
         except OSError as error:
             raise failure(error, action, key, self._base) from error
+
+
+def _create_plain(path: str) -> tuple[int, str]:
+    return os.open(path, _CREATE, 0o666), path
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    written = os.write(descriptor, content)
+    while written < len(content):  # a disk that is nearly full takes a part
+        written += os.write(descriptor, memoryview(content)[written:])
 
 
 def _describe(key: str, info: os.stat_result) -> ObjectStat:

@@ -193,7 +193,8 @@ def _read_signature(parcel: Parcel, chart: _Chart | None) -> tuple[str, BlobFact
     """Answer which archive a provenance file is for, by file name, and its bytes' facts."""
     if parcel.provenance is None:
         return None
-    filename = names.archive_name(*read_provenance(parcel.provenance))
+    name, version = read_provenance(parcel.provenance)
+    filename = names.check_filename(f"{name}-{version}.tgz.prov").removesuffix(".prov")
     if parcel.filename is not None:
         filename = parcel.filename
     return filename, BlobFacts(hashlib.sha256(parcel.provenance).hexdigest(), len(parcel.provenance))

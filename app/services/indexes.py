@@ -99,7 +99,7 @@ class Indexes:
             return self._get_empty(view)
         key = (row.id, view)
         kept = self._kept.get(key)
-        if kept is None or kept.row.revision != row.revision or kept.identity != self._revisions.identity:
+        if kept is None or kept.row.revision < row.revision or kept.identity != self._revisions.identity:
             return None
         self._kept.move_to_end(key)
         return kept
@@ -132,7 +132,7 @@ class Indexes:
         kept = self._kept.get(key)
         if kept is not None and kept.identity != self._revisions.identity:
             kept = None  # the database was rebuilt under us
-        if kept is not None and kept.row.revision == row.revision:  # only the encoding is missing, and it takes long
+        if kept is not None and kept.row.revision >= row.revision:  # only the encoding is missing, and it takes long
             await asyncio.to_thread(kept.get, encoding)
             return self._keep(key, kept)
         few = False

@@ -66,6 +66,10 @@ class Opening:
                 self._readiness.reason = "storage or database do not answer"
                 _log.warning("not ready yet", error=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
+            except Exception as error:  # or it would die unheard, and the server say "reading the ledger" for ever
+                self._readiness.reason = "the store cannot be opened; the server's log says why"
+                _log.error("the store cannot be opened", exc_info=error)
+                return
             else:
                 self._readiness.ready = True
                 return

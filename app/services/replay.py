@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 
 from app.db import charts, repositories
 from app.db.charts import BlobFacts, VersionRow
@@ -66,28 +67,35 @@ class Replay:
             name = parse_segment_key(stat.key)
             if name is not None:
                 folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
-        known = {row.path: row for row in await self._database.read(lambda c: repositories.list_since(c, -1))}
-        revisions = {repository_folder(path): row.revision for path, row in known.items()}
-        replayed = 0
+        revisions, newest = await self._database.read(_list_revisions)
+        replayed, waiting = 0, list[Segment]()
         for folder, segments in folders.items():
-            replayed += await self._catch_up(segments, revisions.get(folder, 0))
+            async for more in self._catch_up(segments, revisions.get(folder, 0)):
+                replayed += len(more)
+                waiting += more
+                if len(waiting) >= _BATCH:
+                    await self._database.write(partial(_apply_all, segments=waiting))
+                    waiting = []
+        # Only now, and with the last of them: whoever reads asks for what came after the newest revision that they
+        # know, and repositories come here in no order.
+        last = max((named.name.revision for segments in folders.values() for named in segments), default=0)
+        if waiting or last > newest:
+            await self._database.write(partial(_apply_all, segments=waiting, newest=last))
         if replayed:
             _log.info("ledger replayed", segments=replayed)
         return replayed
 
-    async def _catch_up(self, named_segments: list[_Named], revision: int) -> int:
+    async def _catch_up(self, named_segments: list[_Named], revision: int) -> AsyncIterator[list[Segment]]:
+        """Answer the segments that a repository lacks, having restored it from a snapshot where it needs one."""
         named_segments.sort(key=lambda named: named.name.revision)
         _check_names(named_segments)
         if named_segments[-1].name.revision <= revision:
-            return 0
+            return
         snapshots = [named for named in named_segments if named.name.snapshot and named.name.revision > revision]
         waiting = [named for named in named_segments if not named.name.snapshot and named.name.revision > revision]
         if snapshots and not await self._follows(waiting, revision):
-            start = snapshots[-1]
-            waiting = [named for named in waiting if named.name.revision > start.name.revision]
-            await self._restore(start)
-            revision = start.name.revision
-        count = 0
+            revision = await self._restore_newest(snapshots)
+            waiting = [named for named in waiting if named.name.revision > revision]
         for at in range(0, len(waiting), _BATCH):
             batch = waiting[at : at + _BATCH]
             # From S3 a segment takes 20 ms: read together, a thousand take two seconds instead of twenty.
@@ -96,9 +104,23 @@ class Replay:
                 if segment.previous != revision:
                     raise AppError(Kind.FAULT, _name_break(named, segment, revision))
                 revision = segment.revision
-            await self._database.write(partial(_apply_all, segments=segments))
-            count += len(batch)
-        return count
+            yield segments
+
+    async def _restore_newest(self, snapshots: list[_Named]) -> int:
+        """Restore the newest snapshot that is whole; answer its revision. Raises AppError FAULT if none is.
+
+        One that was damaged while it was written is never read back, so everything before it still lies there.
+        """
+        for snapshot in reversed(snapshots):
+            try:
+                await self._restore(snapshot)
+            except AppError as error:
+                if error.kind is not Kind.FAULT or snapshot is snapshots[0]:
+                    raise
+                _log.error("a ledger snapshot is passed over", reason=error.message)
+            else:
+                return snapshot.name.revision
+        raise AssertionError("there is at least one")
 
     async def _restore(self, snapshot: _Named) -> None:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
@@ -136,9 +158,16 @@ def _name_break(named: _Named, segment: Segment, revision: int) -> str:
     )
 
 
-def _apply_all(transaction: Transaction, *, segments: list[Segment]) -> None:
+def _list_revisions(connection: Connection) -> tuple[dict[str, int], int]:
+    """Answer each repository's revision, by the folder of its segments, and the newest of all."""
+    known = {repository_folder(row.path): row.revision for row in repositories.list_since(connection, -1)}
+    return known, repositories.get_newest(connection)[1]
+
+
+def _apply_all(transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
     for segment in segments:
         _apply(transaction, segment)
+    repositories.raise_revision(transaction.connection, newest)
 
 
 def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
@@ -163,7 +192,6 @@ def _apply_changes(
         _CHANGES[change["op"], change["kind"]](transaction, repository_id, change)
     transaction.revision = ours
     repositories.touch(transaction.connection, repository_id, revision, committed)
-    repositories.raise_revision(transaction.connection, revision)
 
 
 def _put_version(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ async def test_a_form_without_a_usable_file_is_refused(client: httpx.AsyncClient
         ({"prov": ("x", b"no provenance")}, "invalid provenance file"),
         ({"chart": ("x", make_chart()), "prov": ("x", b"no provenance")}, "invalid provenance file"),
         ({"chart": ("x", b""), "prov": ("x", sign())}, "EOF"),
-        ({"prov": ("x", sign("../../x"))}, "../../x-0.1.0.tgz is improperly formatted"),
+        ({"prov": ("x", sign("../../x"))}, "../../x-0.1.0.tgz.prov is improperly formatted"),
     ],
 )
 async def test_a_form_is_stored_whole_or_not_at_all(

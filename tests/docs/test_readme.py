@@ -50,13 +50,18 @@ def run(folder: Path, script: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("major", [0, 1])
-def test_every_command_works_as_it_is_typed(tmp_path: Path, major: int) -> None:
+@pytest.fixture(params=[0, 1], ids=["helm", "another helm"])
+def helm(request: pytest.FixtureRequest) -> str:
     helms = find_helms()
-    if major >= len(helms):
-        pytest.skip("needs helm of a second major: name them in HELM3 and HELM4")
-    write_program(tmp_path / "bin" / "helm", f'#!/bin/sh\nexec "{helms[major]}" "$@"\n')
-    write_program(tmp_path / "bin" / "curl", _CURL.format(curl=shutil.which("curl")))
+    if request.param >= len(helms):
+        pytest.skip("only one helm is here: set HELM3 and HELM4 to test with both")
+    return helms[request.param]
+
+
+def test_every_command_works_as_it_is_typed(tmp_path: Path, helm: str) -> None:
+    curl = shutil.which("curl") or pytest.skip("needs curl: install it")
+    write_program(tmp_path / "bin" / "helm", f'#!/bin/sh\nexec "{helm}" "$@"\n')
+    write_program(tmp_path / "bin" / "curl", _CURL.format(curl=curl))
     write_program(tmp_path / ".venv/bin/chartroom", _CHARTROOM.format(root=ROOT, python=sys.executable))
     (tmp_path / "mychart-0.1.0.tgz.prov").write_bytes(make_provenance("mychart", "0.1.0"))
     blocks = list_commands("Quick start")[1:]

@@ -1,7 +1,8 @@
-"""Floods of what is not there: unknown tenants and archives, ever new headers. They cost bounded memory and no labels."""
+"""Floods of unknown tenants and archives, of ever new headers and paths: they cost bounded memory and no labels."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +36,7 @@ async def quiet_house(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
             house.observer.stream.close()
 
 
-async def measure_flood(send: Callable[[int], Awaitable[object]]) -> int:
+async def measure_flood(send: Callable[[int], Awaitable[object]], size: int = FLOOD) -> int:
     """Send a little, then the flood, and answer how many bytes more are held than after the little."""
     for number in range(300):
         await send(-1 - number)
@@ -43,8 +44,9 @@ async def measure_flood(send: Callable[[int], Awaitable[object]]) -> int:
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for number in range(FLOOD):
+        for number in range(size):
             await send(number)
+        await asyncio.sleep(0.1)  # requests are counted together, a few times a second
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:
@@ -70,21 +72,17 @@ async def test_unknown_tenants_leave_no_row_no_label_and_little_memory(
     await ask(client, "GET", "/api/unknown/charts")
     await labels_of(client)
     before, labels = await stock_of(client, house), await labels_of(client)
-    targets = (
-        "/tenant{}/index.yaml",
-        "/a/b{}/~latest-3/index.yaml",
-        "/api/tenant{}/charts",
-        "/tenant{}/charts/x-1.tgz",
-    )
+    targets = ("/t{}/index.yaml", "/a/b{}/~latest-3/index.yaml", "/t{}/charts/x-1.tgz", "/api/t{}/charts")
 
     async def send(number: int) -> None:
-        reply = await ask(client, "GET", targets[number % 4].format(number))
+        target = targets[number % 10 % 3] if number % 10 else targets[3]
+        reply = await ask(client, "GET", target.format(number))
         assert reply.status in (200, 404)
 
     assert await measure_flood(send) < BOUND
     assert await stock_of(client, house) == before
     more = {label for label in await labels_of(client) - labels if "_bucket" not in label}
-    assert not any("tenant" in label or "/a/b" in label for label in more)
+    assert not any("/t1" in label or "/a/b" in label for label in more)
     assert len(more) < 20
     await assert_works(client)
 
@@ -114,7 +112,7 @@ async def test_ever_new_headers_and_queries_leave_little_memory(quiet_house: tup
             "if-none-match": f'"{number}"', "range": f"bytes={abs(number)}-", "user-agent": f"agent {number}",
             "host": f"host{number}.test", "authorization": f"Bearer {number}",
         }  # fmt: skip
-        target = ("/index.yaml", "/charts/mychart-0.1.0.tgz", "/api/charts")[number % 3]
+        target = ("/index.yaml", "/charts/mychart-0.1.0.tgz")[number % 2]
         reply = await ask(client, "GET", f"{target}?{number}", headers=headers)
         assert reply.status in (200, 206, 416)
         assert reply.headers["x-request-id"] == headers["x-request-id"]
@@ -131,7 +129,7 @@ async def test_odd_methods_and_paths_make_no_labels_without_end(quiet_house: tup
         method = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND")[number % 7]
         await ask(client, method, f"/odd{number}/path{number}", chunks=[b"x" * 100])
 
-    assert await measure_flood(send) < BOUND
+    assert await measure_flood(send, 2000) < BOUND / 5
     assert len([label for label in await labels_of(client) if label.startswith("chartmuseum_requests_total")]) < 20
 
 
@@ -143,7 +141,7 @@ async def test_refused_uploads_to_ever_new_tenants_leave_nothing(quiet_house: tu
         reply = await ask(client, "POST", f"/api/tenant{number}/charts", chunks=[b"no archive %d" % number])
         assert reply.status == 400
 
-    assert await measure_flood(send) < BOUND
+    assert await measure_flood(send, 1500) < BOUND / 5
     assert await stock_of(client, house) == before
 
 

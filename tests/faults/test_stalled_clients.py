@@ -1,4 +1,4 @@
-"""Clients that stop reading, send too slowly or send nothing: they cost little, others are served, and they are ended."""
+"""Clients that stop reading, send too slowly or send nothing: they cost little, are ended, and others are served."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_clients_that_send_too_slowly_are_ended_and_leave_nothing(
     before = read_resident(server)
     with ExitStack() as open_ones:
         slow = [open_ones.enter_context(ask(server, request)) for request in requests for _ in range(20)]
-        await assert_works(client)
+        await assert_works(client, "others")
         answers = await asyncio.gather(*(asyncio.to_thread(read_all, one) for one in slow))
     for number, answer in enumerate(answers):
         assert answer == b"" if number < 20 else answer.startswith(b"HTTP/1.1 408"), requests[number // 20]
