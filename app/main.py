@@ -63,8 +63,9 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
         parts.archives, parts.readiness,
         private=parts.gate.reads_are_private, never_change=_archives_never_change(settings),
     )  # fmt: skip
+    application = chartmuseum.build_upload(behind, parts, cors=settings.cors_allow_origin) if api else behind
     return Front(
-        behind, parts.paths, parts.gate, parts.readiness, parts.indexes, files, house.observer,
+        application, parts.paths, parts.gate, parts.readiness, parts.indexes, files, house.observer,
         default_yaml=not settings.json_index,
     )  # fmt: skip
 

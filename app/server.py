@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from uvicorn.supervisors import Multiprocess
 
 import migrations
+from app.connection import Connection
 from app.errors import AppError, Kind
 from app.logs import configure_logs
 from app.main import create_app
@@ -45,7 +46,8 @@ def run(settings: Settings) -> None:
 def _config(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         partial(build_app, settings), factory=True, workers=settings.workers,
-        http="httptools", loop="uvloop", lifespan="on", ws="none",
+        http=partial(Connection, head_seconds=settings.read_timeout),  # type: ignore[arg-type]  # it is only called
+        loop="uvloop", lifespan="on", ws="none",
         access_log=False, log_config=None, server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None,

@@ -56,7 +56,7 @@ async def make_ready(house: House) -> None:
     """Replay what the database lacks and take in ChartMuseum's files. Raises AppError when the store stays closed."""
     await house.opening.run()
     readiness = house.parts.readiness
-    if not readiness.ready:
+    if not readiness.opened:
         raise AppError(Kind.FAULT, f"the store cannot be opened: {readiness.reason}")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.domain import gojson, values
-from app.domain.inflate import Allowance, Inflater, broken, too_large
+from app.domain.inflate import MAX_YAML_BYTES, Allowance, Inflater, broken, too_large
 from app.domain.metadata import Metadata, check_lock, read_metadata
 from app.domain.tar import SPECIAL, Member, TarReader
 from app.errors import AppError
@@ -53,12 +53,12 @@ class _File(NamedTuple):
     modified: int
 
 
-def read_chart(content: bytes) -> Chart:
-    """Read and judge a chart archive, its subcharts included.
+def read_chart(content: bytes, allowance: Allowance | None = None) -> Chart:
+    """Read and judge a chart archive, its subcharts included, within the allowance (None: the limits of a chart).
 
     Raises AppError INVALID with the texts of Helm's loader, which ChartMuseum answers (loader.LoadArchive).
     """
-    allowance = Allowance()
+    allowance = allowance or Allowance()
     return _load(_read_members(content, allowance, _is_needed), allowance, depth=0)
 
 
@@ -176,6 +176,12 @@ def _load(files: list[_File], allowance: Allowance, *, depth: int) -> Chart:
     """Judge the files of one chart, then its subcharts (load.go, LoadFiles)."""
     # Of a path that comes twice the later one counts.
     by_path = {file.path: file for file in files}
+    allowance.yaml -= sum(len(file.content) for file in files if file.path in _READ)
+    if allowance.yaml < 0:
+        raise broken(
+            f"the Chart.yaml and values.yaml files of the chart and its subcharts are larger than {MAX_YAML_BYTES} "
+            "bytes together; make them smaller"
+        )
     chart_yaml, requirements = by_path.get("Chart.yaml"), by_path.get("requirements.yaml")
     if chart_yaml is None:
         raise broken("Chart.yaml file is missing")

@@ -33,6 +33,7 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+
 _ODD_BINARY = re.compile(r"0b([-+][01]+)")  # strconv.ParseInt reads the sign that follows the prefix
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _DOT_FLOAT = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
+_LONGEST_DECIMAL = 20  # digits of 2**64 - 1; Python refuses to read more than 4300
 _TIMESTAMP = re.compile(r"\d{4}-\d\d?-\d\d?(?:[Tt ]\d\d?:\d\d?:\d\d?(?:[.,]\d+)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 
 
@@ -58,10 +59,11 @@ def _number(text: str) -> object:
     match = _INTEGER.fullmatch(plain)
     if match is not None:
         sign, sixteen, two, eight, ten = match.groups()
-        number = int(sixteen or two or eight or ten, 16 if sixteen else 2 if two else 8 if eight else 10)
         # "08" is no octal number, and Go reads no decimal one with a leading 0: it becomes a float.
-        if (not ten or ten == "0" or ten[0] != "0") and _fits(sign, number):
-            return -number if sign == "-" else number
+        if not ten or ten == "0" or (ten[0] != "0" and len(ten) <= _LONGEST_DECIMAL):
+            number = int(sixteen or two or eight or ten, 16 if sixteen else 2 if two else 8 if eight else 10)
+            if _fits(sign, number):
+                return -number if sign == "-" else number
     if _FLOAT.fullmatch(plain):
         return _float(plain, text)
     match = _ODD_BINARY.fullmatch(plain)

@@ -14,6 +14,9 @@ from app.errors import AppError, Kind
 MAX_CHART_BYTES = 100 * 1024 * 1024
 """Bytes that the files of a chart may have together, subcharts included (Helm: loader.MaxDecompressedChartSize)."""
 
+MAX_YAML_BYTES = 8 * 1024 * 1024
+"""Bytes of Chart.yaml, values.yaml and the like in a chart and its subcharts: the worst take 1 us each, so 8 s."""
+
 _MAX_HEADER_BYTES = 8 * 1024 * 1024  # tar headers on top: 16,384 of them, read in about 0.15 s
 _MAX_MEMBERS = 10_000  # gzip members one after the other; bgzip makes 1,600 of 100 MiB
 _PIECE = 64 * 1024  # compressed bytes handed over at a time, so that little is copied when output is left over
@@ -25,11 +28,12 @@ _MAX_TEXT = 512  # Go reads names and comments into a buffer of that size
 
 @dataclass(slots=True)
 class Allowance:
-    """What is left of one upload's limits, in bytes: files, tar headers, and everything decompressed."""
+    """What is left of one upload's limits, in bytes: files, tar headers, everything decompressed, YAML to be read."""
 
     files: int = MAX_CHART_BYTES
     headers: int = _MAX_HEADER_BYTES
     everything: int = MAX_CHART_BYTES + _MAX_HEADER_BYTES
+    yaml: int = MAX_YAML_BYTES
 
 
 def broken(problem: str) -> AppError:

@@ -64,3 +64,5 @@ async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except (StorageError, AppError, OSError) as error:
             _log.warning("job failed; it runs again later", job=work.__qualname__, error=str(error))
+        except Exception as error:  # a job that dies unheard would end the right to write with it
+            _log.error("job failed; it runs again later", job=work.__qualname__, exc_info=error)

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.domain.access import Action
 from app.domain.archive import read_templates, read_values
@@ -23,11 +24,14 @@ from app.domain.gojson import render_json as render_values
 from app.domain.index import rebase_entry, render_chart
 from app.domain.values import parse_values
 from app.errors import AppError, Kind
+from app.routes.asgi import Application
 from app.routes.bodies import is_form, read_body, read_form
 from app.routes.deps import Parts, admit, was_admitted
+from app.routes.direct import Direct
 from app.routes.errors import answer_error, render_json
-from app.services.charts import Outcome, Parcel, Published
+from app.services.charts import Outcome, Published
 from app.services.listing import Page, blob_of, unpack
+from app.services.parcels import Parcel
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -52,6 +56,12 @@ def build_router(
         router.add_api_route(f"{tenant}/charts/", door.other_file, methods=_READ)
         router.add_api_route(f"{tenant}/charts/{{filename}}", door.other_file, methods=_READ)
     return router
+
+
+def build_upload(behind: Application, parts: Parts, *, cors: str = "") -> Application:
+    """Answer an application that takes uploads itself and hands on everything else."""
+    upload = _with_cors(_Door(parts, "", {}).upload, cors)
+    return Direct(behind, Route("/api{repository:tenant}/charts", upload, methods=["POST"]), upload)
 
 
 def _add_api(router: APIRouter, door: _Door, *, deletes: bool, cors: str) -> None:
@@ -137,10 +147,12 @@ class _Door:
         upload, force = self._parts.upload, "force" in request.query_params
         if not is_form(request):
             parcel = Parcel(await read_body(request, upload.limits), force=force)
+            self._parts.readiness.check_writable()  # another catalogue may have taken over while the body came
             return _saved(await self._parts.charts.publish(caller.repository, parcel), "file already exists")
         form = await read_form(
             request, upload.limits, chart_field=upload.chart_field, provenance_field=upload.provenance_field
         )
+        self._parts.readiness.check_writable()
         if form.chart is None and form.provenance is None:
             fields = f"{upload.chart_field} and {upload.provenance_field}"
             raise AppError(Kind.INVALID, f"no package or provenance file found in form fields {fields}")
@@ -151,6 +163,7 @@ class _Door:
         """POST /api/R/prov[?force]: a provenance file as the raw body."""
         caller = admit(self._parts, request, Action.PUSH)
         body = await read_body(request, self._parts.upload.limits)
+        self._parts.readiness.check_writable()
         parcel = Parcel(provenance=body, force="force" in request.query_params)
         try:
             published = await self._parts.charts.publish(caller.repository, parcel)

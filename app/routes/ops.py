@@ -37,8 +37,8 @@ def build_router(parts: Parts, counts: Counts, workers: WorkerCounts, *, version
         return Response(b'{"healthy":true}', media_type=_JSON)
 
     async def ready(_request: Request) -> Response:
-        """GET /-/ready: the index can be read; 503 with the reason until it can."""
-        parts.readiness.check()
+        """GET /-/ready: charts can be read and written; 503 with the reason until they can."""
+        parts.readiness.check_opened()
         return Response(b'{"ready":true}', media_type=_JSON)
 
     async def scrape(_request: Request) -> Response:

@@ -6,10 +6,6 @@ Nothing is acknowledged before all four. Rules that every door shares live here;
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,24 +13,16 @@ from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import repositories
-from app.db.charts import BlobFacts, VersionRow
+from app.db.charts import BlobFacts
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.db.transaction import Transaction
-from app.domain import names, times
-from app.domain.archive import read_chart
-from app.domain.index import render_entry
 from app.domain.ledger import blob_key, render_change
-from app.domain.provenance import read_provenance
 from app.domain.retention import choose_surplus
-from app.domain.semver import sort_key
-from app.domain.summary import Summary, summarize
 from app.errors import AppError, Kind
 from app.services.ledger import Ledger
+from app.services.parcels import Content, Parcel, Parcels, Signature
 from storage import Storage
-
-_SMALL = 32 * 1024
-"""Archives up to this many bytes are read on the event loop: about 1 ms, where a thread and back costs 0.2 more."""
 
 
 class Outcome(Enum):
@@ -58,22 +46,6 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """What is to be published: an archive, a provenance file, or both.
-
-    `filename` and `created` (ns since 1970) are given by those who bring charts from elsewhere; an upload is named
-    by its Chart.yaml and created now.
-    """
-
-    archive: bytes | None = None
-    provenance: bytes | None = None
-    filename: str | None = None
-    created: int | None = None
-    origin: str = "upload"
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
     """The outcome, and which chart version it is about (empty for provenance alone)."""
 
@@ -84,19 +56,6 @@ class Published:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Chart:
-    row: VersionRow
-    summary: Summary
-
-    @property
-    def blob(self) -> BlobFacts:
-        return BlobFacts(self.row.digest, self.row.size)
-
-    def published(self, outcome: Outcome) -> Published:
-        return Published(outcome, self.row.name, self.row.version, self.row.filename, self.row.digest)
-
-
 class Charts:
     """The charts of every repository."""
 
@@ -105,11 +64,11 @@ class Charts:
         self._database = database
         self._storage = storage
         self._ledger = ledger
-        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="archive")
+        self._parcels = Parcels()
 
     def close(self) -> None:
         """Stop the threads that read archives."""
-        self._readers.shutdown()
+        self._parcels.close()
 
     async def publish(self, repository: str, parcel: Parcel, *, overwrite: bool | None = None) -> Published:
         """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules.
@@ -117,8 +76,7 @@ class Charts:
         Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
         another chart has the file name; StorageError when storage fails: then nothing was stored.
         """
-        chart = await self._read(parcel) if parcel.archive is not None else None
-        signature = _read_signature(parcel, chart)
+        chart, signature = await self._parcels.read(parcel)
         if overwrite is None:
             overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
         refused = await self._database.read(
@@ -126,9 +84,13 @@ class Charts:
         )
         if refused is not None:
             return refused
-        for content, blob in ((parcel.archive, chart and chart.blob), (parcel.provenance, signature and signature[1])):
-            if content is not None and blob:
-                await self._storage.put(blob_key(blob.digest), content)
+        self._database.announce()  # writes that are on their way together are committed together
+        try:
+            for content, read in ((parcel.archive, chart), (parcel.provenance, signature)):
+                if content is not None and read is not None:
+                    await self._storage.put(blob_key(read.blob.digest), content)
+        finally:
+            self._database.arrive()
         work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
         return await self._ledger.write(work.run)
 
@@ -147,20 +109,17 @@ class Charts:
         return await self._ledger.write(work)
 
     def _find_conflict(
-        self, connection: Connection, repository: str, chart: _Chart | None,
-        signature: tuple[str, BlobFacts] | None, overwrite: bool,
+        self, connection: Connection, repository: str, chart: Content | None,
+        signature: Signature | None, overwrite: bool,
     ) -> Published | None:  # fmt: skip
         """Answer early what the transaction would answer: no blob needs writing then."""
         found = repositories.find(connection, repository)
         if found is None:
             return None
-        return _judge(connection, found.id, chart, signature, overwrite)
-
-    async def _read(self, parcel: Parcel) -> _Chart:
-        assert parcel.archive is not None
-        if len(parcel.archive) <= _SMALL:
-            return _read_archive(parcel)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _read_archive, parcel)
+        refused = _judge(connection, found.id, chart, signature, overwrite)
+        if refused is None and self.rules.max_objects and _is_new(connection, found.id, chart, signature):
+            _check_room(connection, found.id, self.rules.max_objects)
+        return refused
 
     async def withdraw_provenance(self, repository: str, filename: str, *, only_digest: str) -> None:
         """Remove the provenance of the archive called `filename` while it has this content."""
@@ -174,35 +133,9 @@ class Charts:
         await self._ledger.write(work)
 
 
-def _read_archive(parcel: Parcel) -> _Chart:
-    assert parcel.archive is not None
-    metadata, digest = read_chart(parcel.archive).metadata, hashlib.sha256(parcel.archive).hexdigest()
-    filename = names.archive_name(metadata.name, metadata.version)
-    if parcel.filename is not None:
-        filename = names.check_filename(parcel.filename)
-    created = time.time_ns() if parcel.created is None else parcel.created
-    entry = render_entry(metadata.render_config(), filename=filename, created=times.render_time(created), digest=digest)
-    order = sort_key(metadata.version)
-    row = VersionRow(
-        metadata.name, metadata.version, order, filename, digest, len(parcel.archive), created, parcel.origin, entry
-    )
-    return _Chart(row, summarize(entry, order))
-
-
-def _read_signature(parcel: Parcel, chart: _Chart | None) -> tuple[str, BlobFacts] | None:
-    """Answer which archive a provenance file is for, by file name, and its bytes' facts."""
-    if parcel.provenance is None:
-        return None
-    name, version = read_provenance(parcel.provenance)
-    filename = names.check_filename(f"{name}-{version}.tgz.prov").removesuffix(".prov")
-    if parcel.filename is not None:
-        filename = parcel.filename
-    return filename, BlobFacts(hashlib.sha256(parcel.provenance).hexdigest(), len(parcel.provenance))
-
-
 def _judge(
-    connection: Connection, repository_id: int, chart: _Chart | None,
-    signature: tuple[str, BlobFacts] | None, overwrite: bool,
+    connection: Connection, repository_id: int, chart: Content | None,
+    signature: Signature | None, overwrite: bool,
 ) -> Published | None:  # fmt: skip
     """Answer CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
     same = signed = None
@@ -213,14 +146,32 @@ def _judge(
         if rivals.other is not None:
             raise AppError(Kind.CONFLICT, _name_is_taken(row.filename, rivals.other))
     if signature is not None:
-        signed = rows.find_provenance(connection, repository_id, signature[0])
+        signed = rows.find_provenance(connection, repository_id, signature.filename)
     if overwrite or (same is None and signed is None):
         return None
-    if chart is not None and same is None and signature is not None and signed == signature[1]:
+    if chart is not None and same is None and signature is not None and signed == signature.blob:
         return None  # its provenance came first, as it may
-    unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature[1])
+    unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature.blob)
     outcome = Outcome.UNCHANGED if unchanged else Outcome.CONFLICT
-    return chart.published(outcome) if chart else Published(outcome)
+    return _published(outcome, chart)
+
+
+def _is_new(connection: Connection, repository_id: int, chart: Content | None, signature: Signature | None) -> bool:
+    if chart is not None:
+        name, version, filename = chart.row.name, chart.row.version, chart.row.filename
+        if rows.find_rivals(connection, repository_id, name, version, filename=filename).same is None:
+            return True
+    return signature is not None and rows.find_provenance(connection, repository_id, signature.filename) is None
+
+
+def _check_room(connection: Connection, repository_id: int, limit: int) -> None:
+    if limit and rows.count_objects(connection, repository_id) >= limit:
+        raise AppError(Kind.LIMIT, "repo has reached storage limit")
+
+
+def _published(outcome: Outcome, chart: Content | None) -> Published:
+    row = chart and chart.row
+    return Published(outcome, row.name, row.version, row.filename, row.digest) if row else Published(outcome)
 
 
 def _name_is_taken(filename: str, other: tuple[str, str]) -> str:
@@ -234,8 +185,8 @@ class _Publish:
     rules: Rules
     repository: str
     parcel: Parcel
-    chart: _Chart | None
-    signature: tuple[str, BlobFacts] | None
+    chart: Content | None
+    signature: Signature | None
     overwrite: bool
 
     def run(self, transaction: Transaction) -> Published:
@@ -249,13 +200,13 @@ class _Publish:
             outcome = self._put_chart(transaction, repository, self.chart)
         if self.signature is not None:
             self._put_signature(transaction, repository, *self.signature)
-        return self.chart.published(outcome) if self.chart else Published(outcome)
+        return _published(outcome, self.chart)
 
-    def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: _Chart) -> Outcome:
+    def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: Content) -> Outcome:
         row = chart.row
         old = rows.find_rivals(transaction.connection, repository.id, row.name, row.version, filename=row.filename)
         if old.same is None:
-            self._check_room(transaction, repository)
+            _check_room(transaction.connection, repository.id, self.rules.max_objects)
         elif old.same != chart.blob:
             _drop_signature(transaction, repository, old.same_filename)
         rows.put_version(transaction, repository.id, row, chart.summary)
@@ -271,15 +222,10 @@ class _Publish:
         if found == blob:
             return
         if found is None:
-            self._check_room(transaction, repository)
+            _check_room(transaction.connection, repository.id, self.rules.max_objects)
         rows.put_provenance(transaction, repository.id, filename, blob)
         facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
         transaction.record(repository, render_change("put", "provenance", **facts))
-
-    def _check_room(self, transaction: Transaction, repository: RepositoryRow) -> None:
-        limit = self.rules.max_objects
-        if limit and rows.count_objects(transaction.connection, repository.id) >= limit:
-            raise AppError(Kind.LIMIT, "repo has reached storage limit")
 
     def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
         limit = self.rules.versions_per_chart

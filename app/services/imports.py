@@ -19,7 +19,8 @@ from app.db.charts import BlobFacts
 from app.db.session import Database
 from app.domain.names import parse_repository, split_view
 from app.errors import AppError, Kind
-from app.services.charts import Charts, Outcome, Parcel, Published
+from app.services.charts import Charts, Outcome, Published
+from app.services.parcels import Parcel
 from app.services.readiness import Readiness
 from app.upstream.protocol import Offer, Upstream
 from storage import StorageError

@@ -20,7 +20,8 @@ from app.db.session import Database
 from app.domain import times
 from app.domain.foreign import Listed, read_foreign_index
 from app.errors import AppError, Kind
-from app.services.charts import Charts, Outcome, Parcel, Published
+from app.services.charts import Charts, Outcome, Published
+from app.services.parcels import Parcel
 from storage import ObjectNotFound, ObjectStat, Storage
 
 OURS = ".chartroom/"

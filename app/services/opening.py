@@ -57,6 +57,9 @@ class Opening:
         """Make the store ready; try again for as long as storage or the database does not answer."""
         while True:
             try:
+                catalogue = await self._database.read(repositories.get_catalogue)
+                # What was whole before may be read at once; what it lacks, if anything, comes with the ledger.
+                self._readiness.ready = catalogue.scanned and catalogue.revision > 0
                 await self._run_once()
             except (StorageError, AppError) as error:
                 if isinstance(error, AppError) and error.kind not in (Kind.UNAVAILABLE, Kind.FULL):
@@ -71,7 +74,7 @@ class Opening:
                 _log.error("the store cannot be opened", exc_info=error)
                 return
             else:
-                self._readiness.ready = True
+                self._readiness.ready = self._readiness.opened = True
                 return
 
     async def _run_once(self) -> None:

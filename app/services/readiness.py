@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import NoReturn
 
 from app.errors import AppError, Kind
 from storage import ObjectNotFound, Storage
@@ -18,22 +19,35 @@ _READ_ONLY = "this server only reads: another one with its own database writes t
 
 @dataclass(slots=True)
 class Readiness:
-    """Ready or not, and why not; and until when this process may write (`time.monotonic`, in seconds)."""
+    """What the store is ready for, and why not for more.
+
+    `ready`: indexes and archives may be read. `opened`: the ledger was compared, too, so that charts may come in, until
+    `may_write_until` (`time.monotonic`, in seconds).
+    """
 
     storage: Storage
     ready: bool = False
+    opened: bool = False
     reason: str = "starting"
     may_write_until: float = 0.0
 
     def check(self) -> None:
         """Raise AppError UNAVAILABLE while the store is not ready to be read."""
         if not self.ready:
-            text = f"the repository is not ready yet ({self.reason}); try again"
-            raise AppError(Kind.UNAVAILABLE, text, retry_after=5)
+            self._refuse()
+
+    def check_opened(self) -> None:
+        """Raise AppError UNAVAILABLE while the store is being opened."""
+        if not (self.ready and self.opened):
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        text = f"the repository is not ready yet ({self.reason}); try again"
+        raise AppError(Kind.UNAVAILABLE, text, retry_after=5)
 
     def check_writable(self) -> None:
         """Raise AppError UNAVAILABLE while nothing may be written."""
-        self.check()
+        self.check_opened()
         if time.monotonic() > self.may_write_until:
             raise AppError(Kind.UNAVAILABLE, _READ_ONLY, retry_after=10)
 

@@ -25,7 +25,8 @@ async def test_info_and_health_answer_json(client: httpx.AsyncClient) -> None:
 
 async def test_while_the_store_is_not_ready_only_health_is_well(rooms: Rooms) -> None:
     async with rooms() as (client, house):
-        house.parts.readiness.ready, house.parts.readiness.reason = False, "taking in old files"
+        house.parts.readiness.ready = house.parts.readiness.opened = False
+        house.parts.readiness.reason = "taking in old files"
         text = '{"error":"the repository is not ready yet (taking in old files); try again"}'
         for method, path in (
             ("GET", "/index.yaml"), ("HEAD", "/index.yaml"), ("GET", "/api/charts"), ("POST", "/api/charts"),
@@ -42,7 +43,7 @@ async def test_while_the_store_is_not_ready_only_health_is_well(rooms: Rooms) ->
 async def test_archives_are_read_from_the_old_files_until_the_store_is_ready(rooms: Rooms) -> None:
     async with rooms() as (client, house):
         await house.storage.put("org/old-1.0.0.tgz", b"old bytes")
-        house.parts.readiness.ready = False
+        house.parts.readiness.ready = house.parts.readiness.opened = False
         response = await client.get("/org/charts/old-1.0.0.tgz")
         assert (response.status_code, response.content) == (200, b"old bytes")
         assert response.headers["content-length"] == "9"

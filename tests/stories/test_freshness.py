@@ -69,8 +69,6 @@ async def read(indexes: Indexes) -> bytes:
     return b"".join(found.get("").body.pieces)
 
 
-
-
 @pytest.mark.parametrize("name", ["a", "m", "z"])
 async def test_a_commit_during_a_refresh_is_in_the_next_index(busy: BusyDatabase, name: str) -> None:
     indexes = Indexes(busy, Revisions(busy), memory=10**6)

@@ -14,17 +14,13 @@ from app.domain import index
 
 CREATED = "2024-03-01T10:20:30.123456789Z"
 DIGEST = "5c824605d676f5244aaf70d889f4e58f953308c426f2fa8f970e8fd580eaf363"
-ODD = "".join(
-    map(chr, [*range(0xA1), 0x2028, 0x2029, 0xFEFF, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF, 0x1F600, 0x10FFFF])
-)
+ODD = "".join(map(chr, [*range(0xA1), 0x2028, 0x2029, 0xFEFF, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF, 0x1F600, 0x10FFFF]))
 
 # Letters that trouble some parser, beside any other; no half surrogates, which no metadata holds.
 TEXT = st.text(
     st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])),
     max_size=8,
-) | st.sampled_from(
-    ["y", "no", "~", "null", "1.0", "1e5", "012", "<<", "=", "- a", "? b", "# c", "a: b", "---", ""]
-)
+) | st.sampled_from(["y", "no", "~", "null", "1.0", "1e5", "012", "<<", "=", "- a", "? b", "# c", "a: b", "---", ""])
 
 
 def go_json(value: object) -> bytes:
@@ -101,9 +97,7 @@ def test_a_file_name_is_written_so_that_the_url_leads_to_it() -> None:
     assert entry["urls"] == ['charts/a%25b%3Fc%23d "<ä>-1.0.0+b.tgz']
 
 
-@pytest.mark.parametrize(
-    "base", ["https://charts.example.org/ctx/org", "https://charts.example.org/ctx/org/"]
-)
+@pytest.mark.parametrize("base", ["https://charts.example.org/ctx/org", "https://charts.example.org/ctx/org/"])
 def test_an_entry_is_rebased_on_a_url(base: str) -> None:
     trap = {
         **CHART,
@@ -210,9 +204,7 @@ METADATA = st.fixed_dictionaries(
         "dependencies": st.lists(
             st.fixed_dictionaries(
                 {"name": TEXT},
-                optional={
-                    "import-values": st.lists(TEXT | st.dictionaries(TEXT, TEXT, max_size=2), max_size=2)
-                },
+                optional={"import-values": st.lists(TEXT | st.dictionaries(TEXT, TEXT, max_size=2), max_size=2)},
             ),
             max_size=2,
         ),

@@ -110,9 +110,7 @@ ROW_BY_FLAG = {row[0]: row for row in ROWS}
 # Without effect here, though accepted: deprecated ones, and those of backends that are not built.
 OURS_IS_CALLED = {"listen-host": "host", "cors-alloworigin": "cors_allow_origin"}
 IGNORED_FLAGS = {"disable-metrics", "enforce-semver2"} | {
-    flag
-    for flag in FLAGS
-    if flag.startswith("storage-") and flag.split("-")[1] not in ("local", "amazon", "timestamp")
+    flag for flag in FLAGS if flag.startswith("storage-") and flag.split("-")[1] not in ("local", "amazon", "timestamp")
 }
 EFFECTIVE_FLAGS = [flag for flag in FLAGS if flag not in IGNORED_FLAGS]
 
@@ -186,9 +184,7 @@ def test_the_table_of_options_is_chartmuseums() -> None:
 
 
 @pytest.mark.parametrize("flag", [flag for flag in EFFECTIVE_FLAGS if flag != "config"])
-def test_an_option_is_accepted_as_flag_in_the_environment_and_in_the_config_file(
-    flag: str, tmp_path: Path
-) -> None:
+def test_an_option_is_accepted_as_flag_in_the_environment_and_in_the_config_file(flag: str, tmp_path: Path) -> None:
     for way, settings in ways_in(flag, tmp_path).items():
         assert plain(getattr(settings, setting_of(flag))) == sample_of(flag)[1], way
         assert dict(settings.describe())[setting_of(flag)].endswith(f"[{way.strip()}]")

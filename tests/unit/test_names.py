@@ -149,9 +149,7 @@ def test_an_archive_is_named_after_its_chart_and_version() -> None:
     assert names.archive_name("my-chart", "1.0.0+b2") == "my-chart-1.0.0+b2.tgz"
 
 
-@pytest.mark.parametrize(
-    ("name", "version"), [("../x", "1.0.0"), ("x", "1/../2"), ("x\x00", "1"), ("x", "1" * 260)]
-)
+@pytest.mark.parametrize(("name", "version"), [("../x", "1.0.0"), ("x", "1/../2"), ("x\x00", "1"), ("x", "1" * 260)])
 def test_an_archive_that_would_not_be_one_file_is_improperly_formatted(name: str, version: str) -> None:
     with pytest.raises(AppError) as caught:
         names.archive_name(name, version)

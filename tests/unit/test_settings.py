@@ -57,9 +57,7 @@ def test_every_switch_has_a_name_of_ours_and_reads_empty_as_off(name: str) -> No
         assert getattr(settings, name) is value
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, field in FIELDS.items() if not isinstance(field.default, bool)]
-)
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if not isinstance(field.default, bool)])
 def test_an_empty_variable_that_is_no_switch_is_not_set(name: str) -> None:
     settings = load_settings({}, {f"CHARTROOM_{name.upper()}": ""})
     assert getattr(settings, name) == FIELDS[name].default
@@ -255,9 +253,7 @@ def test_a_context_path_has_a_leading_slash_and_no_trailing_one(given: str, path
         ("org1/repo1=abc, /org2/=def,", {"org1/repo1": "abc", "org2": "def"}),
     ],
 )
-def test_artifact_hub_identifiers_belong_to_the_root_or_to_a_tenant(
-    text: str, identifiers: dict[str, str]
-) -> None:
+def test_artifact_hub_identifiers_belong_to_the_root_or_to_a_tenant(text: str, identifiers: dict[str, str]) -> None:
     assert load_settings({}, {"ARTIFACT_HUB_REPO_ID": text}).artifact_hub_repo_id == identifiers
 
 
@@ -328,9 +324,7 @@ def test_the_public_address_is_as_set_with_the_context_path() -> None:
         ({"CONFIG": "x.yaml"}, r"^config file not found: x.yaml$"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_its_name_and_what_to_do(
-    environ: dict[str, str], message: str
-) -> None:
+def test_a_wrong_setting_is_refused_with_its_name_and_what_to_do(environ: dict[str, str], message: str) -> None:
     with pytest.raises(AppError, match=message) as caught:
         load_settings({}, environ)
     assert caught.value.kind is Kind.INVALID
