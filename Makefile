@@ -12,7 +12,7 @@ $(VENV)/.done: pyproject.toml helm-client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 setup"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[postgres]' -e ./helm-client --group dev
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -c constraints.txt -e '.[postgres]' -e ./helm-client --group dev
 	@touch $@
 
 setup: $(VENV)/.done ## make .venv with both packages and the tools

@@ -21,8 +21,21 @@ _VERSION = "0.16.5"  # of the ChartMuseum whose contract we keep
 
 cli = typer.Typer(
     name="chartroom", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # it would take "[default: 8080]" for markup and drop it
     help="A self-hosted Helm chart repository. Every setting is also an environment variable: see the README.",
 )  # fmt: skip
+
+
+@cli.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from app.wiring import product_version
+
+        typer.echo(f"chartroom {product_version()}")
+        raise typer.Exit
+
 
 Storage = Annotated[str, typer.Option(help="A folder, or s3://bucket/prefix. [default: ./data]")]
 DatabaseUrl = Annotated[str, typer.Option(help="sqlite:///FILE or postgresql://... [default: SQLite with the charts]")]

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from functools import partial
 
+import structlog
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 from uvicorn.supervisors import Multiprocess
@@ -99,6 +100,9 @@ def _greet(settings: Settings) -> None:
     place = settings.storage_place()
     where = str(place.path) if isinstance(place, FolderPlace) else f"s3://{place.bucket}/{place.prefix}"
     address = settings.public_address()
+    if settings.log_json:  # who reads lines of JSON does not want prose among them
+        structlog.get_logger(__name__).info("serving", address=address, storage=where)
+        return
     sys.stdout.write(
         f"Chartroom serves {address}\n"
         f"Charts lie in   {where}\n\n"

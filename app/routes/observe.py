@@ -22,6 +22,7 @@ _FLUSH_SECONDS = 0.05
 _MANY = 2000
 """Notes that are written down at once, however soon: half a megabyte of lines."""
 
+_PROBES = ("/health", "/-/ready")
 _LEVELS = {200: "INFO", 201: "INFO", 206: "INFO", 304: "INFO", 404: "WARN"}
 
 
@@ -86,7 +87,7 @@ class Observer:
         lines = []
         for note in notes:
             self.requests.add(note.status, note.method, note.route, note.seconds, note.sent, note.received)
-            if note.route != "/health" or self.form.health:
+            if note.route not in _PROBES or self.form.health:
                 self._count += 1
                 lines.append(render(self._count, note))
         self.stream.write("".join(lines).encode("utf-8", "replace"))
