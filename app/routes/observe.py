@@ -126,11 +126,12 @@ def build_request_ids() -> Callable[[], bytes]:
 
 
 def _render_text(count: int, note: Note) -> str:
+    finished, seconds, scope, method, _, status, request_id, *_ = note
     # A path may hold line breaks once it is decoded; a log line is one line.
-    path = note.path if note.path.isprintable() else ascii(note.path)[1:-1]
-    moment, took = _render_moment(note.finished), _render_duration(note.seconds)
-    level, request_id = _LEVELS.get(note.status, "ERROR"), note.request_id.decode("latin-1")
-    return f"{moment} {level} [{count}] {note.method} {path} {note.status} {took} {note.client} {request_id}\n"
+    path = scope["path"] if scope["path"].isprintable() else ascii(scope["path"])[1:-1]
+    took = f"{seconds * 1e6:.3f}µs" if seconds < 1e-3 else _render_duration(seconds)
+    level, client, name = _LEVELS.get(status, "ERROR"), note.client, request_id.decode("latin-1")
+    return f"{_render_moment(finished)} {level} [{count}] {method} {path} {status} {took} {client} {name}\n"
 
 
 def _render_duration(seconds: float) -> str:

@@ -60,7 +60,7 @@ class Archives:
         return self.find_known(repository, filename)
 
     def find_known(self, repository: str, filename: str) -> BlobFacts | None:
-        """Answer what is remembered and current; the revisions must have been checked in this tick."""
+        """Answer what is remembered and current; the revisions must have been checked just before."""
         row = self._revisions.known.get(repository)
         known = self._names.get((repository, filename))
         if row is None or known is None or known.revision != row.revision:

@@ -93,7 +93,7 @@ class Indexes:
         self._empty_identity = ""
 
     def find_current(self, repository: str, view: View) -> Index | None:
-        """Answer the index if it is in memory and current; the revisions must have been checked in this tick."""
+        """Answer the index if it is in memory and current; the revisions must have been checked just before."""
         row = self._revisions.known.get(repository)
         if row is None:
             return self._get_empty(view)

@@ -1,7 +1,6 @@
-"""Is what we hold in memory current? Asked for every read, answered once for all who wait in the same tick.
+"""Is what we hold in memory current? Asked for every read, so that a read after another process's 201 sees the commit.
 
-A request whose bytes came after another process's 201 was sent is handled in a later tick of the event loop than
-every check made before that commit, so it always sees the commit.
+On SQLite the question costs next to nothing. On Postgres it is a way there and back, shared by all who wait.
 """
 
 from __future__ import annotations
@@ -24,19 +23,14 @@ class Revisions:
         self._database = database
         self._newest = -1
         self._data_version = -1
-        self._checked = False
         self._pending: asyncio.Task[None] | None = None
 
     def check_inline(self) -> None:
-        """Make `known` current, on SQLite: 4 us when nothing changed, and nothing at all later in the same tick."""
-        if self._checked:
-            return
+        """Make `known` current, on SQLite: 0.3 us when nothing changed."""
         version = self._database.data_version()
         if version != self._data_version:
             self._database.read_inline(self._load)
             self._data_version = version
-        self._checked = True
-        asyncio.get_running_loop().call_soon(self._forget_check)
 
     async def check(self) -> None:
         """Make `known` current, on any database. Callers that wait share one question."""
@@ -53,9 +47,6 @@ class Revisions:
 
     async def _ask(self) -> None:
         await self._database.read_in_thread(self._load)
-
-    def _forget_check(self) -> None:
-        self._checked = False
 
     def _load(self, connection: Connection) -> None:
         identity, newest = repositories.get_newest(connection)
