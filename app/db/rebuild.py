@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
-from app.db.session import Committed, Database, T, translated_errors
+from app.db.failures import translated_errors
+from app.db.session import Committed, Database, T
 from app.db.tables import blobs, catalogue, chart_versions, charts, museum_files, provenances
 from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction

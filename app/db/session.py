@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import mmap
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, make_url
 
 from app.db import ledger
+from app.db.engine import divide, make_engine
+from app.db.failures import is_over, translate, translated_errors
 from app.db.transaction import Transaction
 from app.errors import AppError, Kind
 
@@ -30,16 +29,11 @@ T = TypeVar("T")
 _SHARED_HEADER = 48
 """Bytes of the WAL index's header: version, counter of changes, frames, salts, checksums."""
 
-_DRIVERS = ("sqlite3", "psycopg")
-
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
 
 GATHER_SECONDS = 0.002
 """How long a commit waits for writes that were announced; as Postgres's commit_delay: a wait that saves a sync."""
-
-BUSY_SECONDS = 5.0
-"""How long SQLite waits for another process's commit before it says "database is locked"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +67,8 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         self.inline = parsed.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(url) if self.inline else _postgres_engine(url)
-        self._reading, self._writing = _divide(self.engine)
+        self.engine = make_engine(url)
+        self._reading, self._writing = divide(self.engine)
         self.flushed = Flushed()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._coming = 0
@@ -239,9 +233,9 @@ class Database:
         except Exception as error:
             # A full disk or a lost connection ends the whole transaction, not the savepoint: whoever went on in it
             # would commit without a revision. Then every job of the group gets this error.
-            if (ours := _translate(error)) is not None:
+            if (ours := translate(error)) is not None:
                 raise ours from error
-            if _is_over(transaction.connection):
+            if is_over(transaction.connection):
                 raise
             job.error = error
 
@@ -253,78 +247,3 @@ def _resolve(job: _Job, outbox_id: int | None) -> None:
         job.future.set_exception(job.error)
     else:
         job.future.set_result(Committed(job.result, outbox_id))
-
-
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _configure(driver: Any, _record: object) -> None:
-        driver.isolation_level = None  # we say BEGIN ourselves, so that a read is one snapshot
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8192"):
-            driver.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A writer takes the lock first: one that upgrades from a read later cannot wait, it fails.
-        writes = connection.get_execution_options().get("writes")
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        if not driver.in_transaction:  # an inline read has begun already
-            driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgres_engine(url: str) -> Engine:
-    # A dead connection is noticed before use, so that a database restart costs nobody an error.
-    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8)
-
-
-def _divide(engine: Engine) -> tuple[Engine, Engine]:
-    """Answer the engine as readers and as the writer use it."""
-    if engine.dialect.name == "sqlite":
-        return engine, engine.execution_options(writes=True)
-    # A read of several statements sees one commit; a writer that waited for its turn sees what was committed meanwhile.
-    reading = engine.execution_options(isolation_level="REPEATABLE READ")
-    return reading, engine.execution_options(isolation_level="READ COMMITTED")
-
-
-def _is_over(connection: Connection) -> bool:
-    """Answer whether SQLite ended the transaction by itself, as it does when the disk fails."""
-    driver = connection.connection.driver_connection
-    return isinstance(driver, sqlite3.Connection) and not driver.in_transaction
-
-
-def _is_lost(error: BaseException) -> bool:
-    """Answer whether a driver says that the connection, not the statement, is at fault (PEP 249)."""
-    return any(kind.__name__ in ("OperationalError", "InterfaceError") for kind in type(error).__mro__)
-
-
-class translated_errors:
-    """Turn the driver's "locked", "full" and "gone" into errors of ours; let all others through."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        """Raise what the error means to a caller."""
-        ours = _translate(error)
-        if ours is not None:
-            raise ours from error
-
-
-def _translate(error: BaseException | None) -> AppError | None:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if original is None or type(original).__module__.partition(".")[0] not in _DRIVERS:
-        return None
-    text = str(original)
-    if "no such savepoint" in text and (cause := _translate(original.__context__)) is not None:
-        return cause  # SQLite had ended the whole transaction already; the first error says why
-    if "database or disk is full" in text or "No space left" in text:
-        return AppError(Kind.FULL, "the database's disk is full; nothing was stored; make room and try again")
-    if "is locked" in text:
-        return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
-    if "unable to open" in text or (not isinstance(original, sqlite3.Error) and _is_lost(original)):
-        return AppError(Kind.UNAVAILABLE, "the database does not answer; try again", retry_after=5)
-    return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select, text
 
-from app.db import charts, ledger, repositories, session
+from app.db import charts, engine, ledger, repositories
 from app.db.ledger import OutboxRow
 from app.db.session import Committed, Database
 from app.db.tables import chart_versions, outbox
@@ -201,7 +202,7 @@ async def test_a_full_disk_in_the_middle_stores_nobody_of_the_group(sqlite_datab
     database = sqlite_database
     database.start()
 
-    def limit(pages: int) -> session.Callable[[Transaction], None]:
+    def limit(pages: int) -> Callable[[Transaction], None]:
         return lambda transaction: transaction.connection.execute(text(f"PRAGMA max_page_count={pages}")).close()
 
     big = make_row("big", entry=b'{"name":"big","version":"1.0.0","description":"%b"}' % (b"x" * 400_000))
@@ -240,7 +241,7 @@ async def test_a_transaction_that_ends_under_a_work_stores_nobody_of_the_group(s
 async def test_a_database_that_another_process_locks_is_unavailable(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
     database = Database(str(sqlite_database.engine.url))
     database.start()
     holder = sqlite3.connect(str(database.engine.url.database), isolation_level=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from app.db import session
+from app.db import engine
 from app.domain.ledger import render_change, render_segment, segment_key
 from tests.api.conftest import Rooms
 from tests.api.wire import push, sign
@@ -27,7 +27,7 @@ LOCKED = "the database is locked by another process; try again"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.3)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ async def test_a_lock_that_outlasts_our_patience_refuses_writes_and_leaves_reads
 
 
 async def test_a_lock_that_ends_in_time_costs_only_time(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "BUSY_SECONDS", 5.0)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 5.0)
     async with rooms() as (client, house):
         with locked(database_of(Path(house.settings.storage))):
             waiting = asyncio.ensure_future(client.post("/api/charts", content=make_chart()))
