@@ -137,14 +137,12 @@ async def test_a_slow_server_does_not_hold_up_the_event_loop(storage: S3Storage,
     await storage.put("k", b"x")
     proxy.always = delay(0.3)
     waiting = asyncio.gather(*[storage.stat("k") for _ in range(8)])
-    loop = asyncio.get_running_loop()
-    longest = 0.0
+    turns = 0
     while not waiting.done():
-        before = loop.time()
         await asyncio.sleep(0.001)
-        longest = max(longest, loop.time() - before)
+        turns += 1
     await waiting
-    assert longest < 0.2
+    assert turns >= 10  # a blocked loop would take one turn for each answer, or none
 
 
 # ------------------------------------------------------------------------------------------ cut bodies
