@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.errors import AppError, Kind
 from app.routes import chartmuseum, hub, ops, web
@@ -63,7 +65,9 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
         parts.archives, parts.readiness,
         private=parts.gate.reads_are_private, never_change=_archives_never_change(settings),
     )  # fmt: skip
-    application = chartmuseum.build_upload(behind, parts, cors=settings.cors_allow_origin) if api else behind
+    application: Any = chartmuseum.build_upload(behind, parts, cors=settings.cors_allow_origin) if api else behind
+    # A proxy on this machine may say for whom and over what it asks; the hot reads have no use for it.
+    application = ProxyHeadersMiddleware(application)
     return Front(
         application, parts.paths, parts.gate, parts.readiness, parts.indexes, files, house.observer,
         default_yaml=not settings.json_index,

@@ -49,7 +49,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         partial(build_app, settings), factory=True, workers=settings.workers,
         http=partial(Connection, head_seconds=settings.read_timeout),  # type: ignore[arg-type]  # it is only called
         loop="uvloop", lifespan="on", ws="none",
-        access_log=False, log_config=None, server_header=False,
+        access_log=False, log_config=None, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None,
         ssl_ca_certs=settings.tls_ca_cert or None,

@@ -10,9 +10,9 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import orjson
 
@@ -26,30 +26,12 @@ _PROBES = ("/health", "/-/ready")
 _LEVELS = {200: "INFO", 201: "INFO", 206: "INFO", 304: "INFO", 404: "WARN"}
 
 
-class Note(NamedTuple):
-    """A request that was answered; `finished` is since 1970 and `seconds` how long it took; sizes in bytes."""
+Note = tuple[float, float, str, tuple[str, int] | None, str, str, int, bytes, int, int]
+"""A request that was answered: when (since 1970) and how long it took, both in seconds; the path as it was asked for,
+the client's address, the method, the route's template, the status, the request id; bytes sent and received.
 
-    finished: float
-    seconds: float
-    scope: Mapping[str, Any]  # of ASGI: who asked for which path
-    method: str
-    route: str
-    status: int
-    request_id: bytes
-    sent: int
-    received: int
-
-    @property
-    def path(self) -> str:
-        """The path as it was asked for."""
-        path: str = self.scope["path"]
-        return path
-
-    @property
-    def client(self) -> str:
-        """The address that asked."""
-        client = self.scope.get("client")
-        return client[0] if client else ""
+A plain tuple of plain values: made in 0.1 us, and the garbage collector need not follow it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +68,27 @@ class Observer:
         render = self._render_json if self.form.as_json else _render_text
         lines = []
         for note in notes:
-            self.requests.add(note.status, note.method, note.route, note.seconds, note.sent, note.received)
-            if note.route not in _PROBES or self.form.health:
+            _, seconds, _, _, method, route, status, _, sent, received = note
+            self.requests.add(status, method, route, seconds, sent, received)
+            if route not in _PROBES or self.form.health:
                 self._count += 1
                 lines.append(render(self._count, note))
         self.stream.write("".join(lines).encode("utf-8", "replace"))
         self.stream.flush()
 
     def _render_json(self, count: int, note: Note) -> str:
-        nanoseconds = int(note.seconds * 1e9)
+        finished, seconds, path, client, method, _, status, request_id, *_ = note
         line = {
-            "L": _LEVELS.get(note.status, "ERROR"),
-            "T": _render_moment(note.finished),
+            "L": _LEVELS.get(status, "ERROR"),
+            "T": _render_moment(finished),
             "M": f"[{count}] Request served",
-            "path": note.path,
+            "path": path,
             "comment": "",
-            "clientIP": note.client,
-            "method": note.method,
-            "statusCode": note.status,
-            "latency": nanoseconds if self.form.integer_latency else _render_duration(note.seconds),
-            "reqID": note.request_id.decode("latin-1"),
+            "clientIP": client[0] if client else "",
+            "method": method,
+            "statusCode": status,
+            "latency": int(seconds * 1e9) if self.form.integer_latency else _render_duration(seconds),
+            "reqID": request_id.decode("latin-1"),
         }
         return orjson.dumps(line).decode() + "\n"
 
@@ -126,12 +109,12 @@ def build_request_ids() -> Callable[[], bytes]:
 
 
 def _render_text(count: int, note: Note) -> str:
-    finished, seconds, scope, method, _, status, request_id, *_ = note
-    # A path may hold line breaks once it is decoded; a log line is one line.
-    path = scope["path"] if scope["path"].isprintable() else ascii(scope["path"])[1:-1]
+    finished, seconds, path, client, method, _, status, request_id, *_ = note
+    if not path.isprintable():  # a path may hold line breaks once it is decoded; a log line is one line
+        path = ascii(path)[1:-1]
     took = f"{seconds * 1e6:.3f}µs" if seconds < 1e-3 else _render_duration(seconds)
-    level, client, name = _LEVELS.get(status, "ERROR"), note.client, request_id.decode("latin-1")
-    return f"{_render_moment(finished)} {level} [{count}] {method} {path} {status} {took} {client} {name}\n"
+    level, address, name = _LEVELS.get(status, "ERROR"), client[0] if client else "", request_id.decode("latin-1")
+    return f"{_render_moment(finished)} {level} [{count}] {method} {path} {status} {took} {address} {name}\n"
 
 
 def _render_duration(seconds: float) -> str:

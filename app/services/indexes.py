@@ -88,9 +88,15 @@ class Indexes:
         self._memory = memory
         self._kept: OrderedDict[tuple[int, View], Index] = OrderedDict()
         self._weight = 0
+        self._changes = 0
         self._building: dict[tuple[int, View], asyncio.Future[Index]] = {}
         self._empty: dict[View, Index] = {}
         self._empty_identity = ""
+
+    def mark(self) -> int:
+        """Answer a number that stays the same while every index in memory is current and kept (SQLite only)."""
+        self._revisions.check_inline()
+        return self._revisions.changes + self._changes
 
     def find_current(self, repository: str, view: View) -> Index | None:
         """Answer the index if it is in memory and current; the revisions must have been checked just before."""
@@ -191,6 +197,7 @@ class Indexes:
         return found
 
     def _keep(self, key: tuple[int, View], fresh: Index) -> Index:
+        self._changes += 1
         replaced = self._kept.pop(key, None)
         self._weight -= replaced.weight if replaced else 0
         fresh.weight = fresh.rope.weight + _OVERHEAD

@@ -20,6 +20,7 @@ class Revisions:
     def __init__(self, database: Database) -> None:
         self.known: dict[str, RepositoryRow] = {}
         self.identity = ""
+        self.changes = 0  # how often `known` was made current
         self._database = database
         self._newest = -1
         self._data_version = -1
@@ -31,6 +32,7 @@ class Revisions:
         if version != self._data_version:
             self._database.read_inline(self._load)
             self._data_version = version
+            self.changes += 1
 
     async def check(self) -> None:
         """Make `known` current, on any database. Callers that wait share one question."""
