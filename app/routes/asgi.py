@@ -81,15 +81,15 @@ async def send_pieces(send: Send, pieces: Sequence[bytes] | Chunks) -> None:
     await send({"type": BODY, "body": b""})
 
 
-def join_small(pieces: Sequence[bytes]) -> Sequence[bytes]:
-    """Join small pieces, so that a body is not sent in crumbs; large ones stay what they are."""
+def join_small(pieces: Sequence[bytes], *, batch: int = _BATCH) -> Sequence[bytes]:
+    """Join pieces until they have `batch` bytes, so that a body is not sent in crumbs; large ones stay as they are."""
     batches: list[bytes] = []
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
         waiting.append(piece)
         size += len(piece)
-        if size >= _BATCH:
+        if size >= batch:
             batches.append(b"".join(waiting) if len(waiting) > 1 else piece)
             waiting, size = [], 0
     if waiting:

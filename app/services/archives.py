@@ -24,6 +24,9 @@ from storage import InlineReader, ObjectNotFound, Presigner, Storage
 _NAMES = 8192
 """Names remembered, at most: about 3 MB."""
 
+_HELD = 64 * 1024
+"""Bytes up to which a blob on a disk at hand is kept in memory: opening the file costs as much as sending it."""
+
 INLINE = 256 * 1024
 """Bytes up to which a blob is read at once, on the event loop when storage can and in memory otherwise."""
 
@@ -96,6 +99,8 @@ class Archives:
             raise self.lost(blob) from error
         if content is not None and len(content) != blob.size:
             raise self.damaged(blob)
+        if content is not None and blob.size <= _HELD:
+            self._hold(blob, content)
         return content
 
     async def read(self, blob: BlobFacts) -> bytes:
