@@ -74,10 +74,12 @@ def test_one_searches_by_keyboard_and_without_scripts(browser: Any, address: str
     page = context.new_page()
     page.goto(address)
     page.get_by_role("searchbox", name="Search charts").press_sequentially("cache")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert page.get_by_role("status").inner_text() == "1 chart for “cache”"
     assert page.get_by_role("heading", level=3).all_inner_texts() == ["redis"]
-    page.get_by_role("link", name="Chartroom").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Chartroom").click()
     assert page.get_by_role("status").inner_text() == "4 charts"
     context.close()
 
