@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 
@@ -96,7 +96,7 @@ def _find_holder(server: LiveServer, connection: Connection) -> int:
     inode = next(line[9] for line in lines if line[1].endswith(ends[0]) and line[2].endswith(ends[1]))
     for process in _list_descendants(server.process.pid):
         descriptors = Path(f"/proc/{process}/fd")
-        if any(os.readlink(path) == f"socket:[{inode}]" for path in descriptors.iterdir()):
+        if f"socket:[{inode}]" in _list_targets(descriptors):
             return process
     raise RuntimeError("no worker holds this connection")
 
@@ -104,3 +104,10 @@ def _find_holder(server: LiveServer, connection: Connection) -> int:
 def _list_descendants(process: int) -> list[int]:
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [int(child) for child in children] + [below for child in children for below in _list_descendants(int(child))]
+
+
+def _list_targets(descriptors: Path) -> Iterator[str]:
+    """Answer what a process's descriptors are; those that it closes meanwhile are left out."""
+    for path in descriptors.iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(path)
