@@ -119,7 +119,7 @@ class Database:
             finally:
                 if reader.in_transaction():
                     reader.rollback()
-                else:
+                elif driver.in_transaction:  # SQLite ends it by itself when the disk fails
                     driver.execute("ROLLBACK")
 
     def _get_reader(self) -> tuple[Connection, Any]:
@@ -145,10 +145,10 @@ class Database:
             if header == self._header:
                 return self._version
             self._header = header  # read before the question: a commit between the two changes it again
-        if self._cursor is None:
-            with translated_errors():
+        with translated_errors():
+            if self._cursor is None:
                 self._cursor = self._get_reader()[1].cursor()
-        self._version = self._cursor.execute("PRAGMA data_version").fetchone()[0]
+            self._version = self._cursor.execute("PRAGMA data_version").fetchone()[0]
         if self._shared is None:
             self._shared = self._map_shared()
         return self._version

@@ -29,10 +29,6 @@ class Chunks:
     def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
         self.chunks = chunks
 
-    def __len__(self) -> int:
-        """Answer 2: more than one piece."""
-        return 2
-
 
 class Answer(NamedTuple):
     """A response: its pieces are sent one by one, `length` is what the header says."""

@@ -132,8 +132,8 @@ class Front:
         )
         return True
 
-    def _keep_hot(self, scope: Scope, answers: _IndexAnswers) -> None:
-        mark = self.indexes.mark()
+    def _keep_hot(self, scope: Scope, answers: _IndexAnswers, mark: int) -> None:
+        """Keep answers that were found after `mark` was taken: asked for again, it could hide a commit in between."""
         if mark != self._mark or len(self._hot) >= _HOT:
             self._hot.clear()
             self._mark = mark
@@ -192,7 +192,7 @@ class Front:
                 if isinstance(pieces, Chunks):
                     await pieces.chunks.aclose()
                 await send({"type": BODY, "body": b""})
-            elif len(pieces) == 1 and not isinstance(pieces, Chunks):
+            elif not isinstance(pieces, Chunks) and len(pieces) == 1:
                 await send({"type": BODY, "body": pieces[0]})
             else:
                 await send_pieces(send, pieces)
@@ -209,11 +209,11 @@ class Front:
         accepted = headers.get(b"accept-encoding")
         encoding = choose_encoding(accepted) if accepted else ""
         view = _read_format(scope["query_string"], target.view) if scope["query_string"] else target.view
-        self.indexes.check_inline()
+        mark = self.indexes.mark()
         index = self.indexes.find_current(target.repository, view)
         answers = index and index.answers.get(encoding)
         if answers and index and not encoding and index.row.id:  # not the empty index that all unknown names share
-            self._keep_hot(scope, answers)
+            self._keep_hot(scope, answers, mark)
         return _choose_index_answer(answers, headers) if answers else None
 
     async def _answer_index(self, scope: Scope, target: Target, headers: RequestHeaders) -> Answer:
@@ -244,8 +244,6 @@ class Front:
         watch = Watch(send, given or self._make_request_id(), receive)
         started, path, method = perf_counter(), scope["path"], scope["method"]
         scope["path"] = self.paths.localize(path) or "/-/outside"
-        if path == "/metrics":  # stays outside the context path, as in ChartMuseum
-            scope["path"] = path
         scope["raw_path"] = b""
         try:
             await self.behind(scope, watch.receive, watch.send)

@@ -80,7 +80,6 @@ class Indexes:
         self, database: Database, revisions: Revisions, *, base_url: str = "", context_path: str = "", memory: int
     ) -> None:
         self.inline = database.inline
-        self.check_inline = revisions.check_inline
         self._database = database
         self._revisions = revisions
         self._base_url = base_url
