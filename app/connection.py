@@ -1,7 +1,9 @@
-"""One HTTP connection, with what uvicorn's lacks: bounds for the head of a request, in bytes and in seconds.
+"""One HTTP connection, with what uvicorn's lacks: hot answers, and bounds for the head of a request.
 
-httptools has none: 60 MB of header lines became 1.1 GB of objects, and a client that sends nothing was kept for ever.
-Bodies have their bounds in `app/routes/bodies.py`.
+A read whose answer is at hand is answered as soon as its head is complete, without the way through ASGI.
+
+httptools knows no bounds: 60 MB of header lines became 1.1 GB of objects, and a client that sends nothing was kept
+for ever. Bodies have their bounds in `app/routes/bodies.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.routes.hot import Hot
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a request line and its headers that may come in more than one piece; nginx takes 32 KiB by default."""
@@ -17,9 +21,22 @@ MAX_HEAD_BYTES = 64 * 1024
 _TOO_LARGE = (b"431 Request Header Fields Too Large", b"the head of the request is larger than %d bytes")
 _TOO_SLOW = (b"408 Request Timeout", b"the head of the request did not arrive within %d s (READ_TIMEOUT)")
 
+_ONE_WRITE = 64 * 1024
+"""Bytes of a body that is copied behind its head: that costs less than a second piece to write."""
+
+
+class _Idle:
+    """Stands for the exchange before the first, as uvicorn knows exchanges: it is over."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
 
 class Connection(HttpToolsProtocol):
-    """A connection whose client has `head_seconds` (0: as long as it wants) to send the head of a request."""
+    """A connection whose client has `head_seconds` (0: as long as it wants) to send the head of a request.
+
+    The application may have an attribute `hot`: it is asked before the application is.
+    """
 
     def __init__(self, *args: Any, head_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -27,6 +44,8 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._hot: Hot | None = getattr(self.app, "hot", None)
+        self.cycle = _Idle()  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
@@ -49,7 +68,33 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         if self._deadline is not None:
             self._drop_deadline()
-        super().on_headers_complete()
+        if self._hot is None or not self._answer_now(self._hot):
+            super().on_headers_complete()
+
+    def _answer_now(self, hot: Hot) -> bool:
+        """Write the answer to a request whose head is complete, if it is at hand; False if ASGI must answer."""
+        parser, transport = self.parser, self.transport
+        if (
+            parser.get_method() != b"GET"
+            or not self.cycle.response_complete  # answers leave in the order of their requests
+            or not parser.should_keep_alive()
+            or parser.get_http_version() != "1.1"
+            or self.flow.write_paused  # the client does not read: ASGI waits for it
+            or transport.is_closing()
+        ):
+            return False
+        ready = hot.answer(self.url, dict(self.headers), self.client)
+        if ready is None:
+            return False
+        status, lines, body = ready
+        usual = b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
+        head = b"%b%b%b\r\n" % (STATUS_LINE[status], usual, lines)
+        if len(body) <= _ONE_WRITE:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        self.on_response_complete()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Read what came; a head that goes on and on ends the connection."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping,
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from app.db.charts import BlobFacts
 from app.routes.errors import Headers
 
 Scope = MutableMapping[str, Any]
@@ -31,12 +32,16 @@ class Chunks:
 
 
 class Answer(NamedTuple):
-    """A response: its pieces are sent one by one, `length` is what the header says."""
+    """A response: its pieces are sent one by one, `length` is what the header says.
+
+    `blob` names the bytes where they can be had again without waiting.
+    """
 
     status: int
     headers: Headers
     pieces: Sequence[bytes] | Chunks
     length: int
+    blob: BlobFacts | None = None
 
 
 @dataclass(slots=True)

@@ -47,9 +47,9 @@ class Files:
         shared.append((b"content-length", b"%d" % blob.size))
         content = self.archives.read_now(blob)
         if content is not None:
-            return Answer(200, shared, (content,), blob.size)
+            return Answer(200, shared, (content,), blob.size, blob)
         if blob.size <= INLINE:
-            return Answer(200, shared, (await self.archives.read(blob),), blob.size)
+            return Answer(200, shared, (await self.archives.read(blob),), blob.size, blob)
         return Answer(200, shared, Chunks(await self.archives.open(blob)), blob.size)
 
     async def _answer_range(self, blob: BlobFacts, span: tuple[int, int], fields: Headers) -> Answer:

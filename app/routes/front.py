@@ -30,6 +30,7 @@ from app.routes.asgi import (
 from app.routes.errors import render_error
 from app.routes.files import Files
 from app.routes.gate import Gate
+from app.routes.hot import NEVER, Hot
 from app.routes.negotiation import choose_encoding, matches
 from app.routes.observe import Observer, build_request_ids
 from app.routes.paths import Paths
@@ -45,9 +46,6 @@ _TARGET_CHARACTERS = 512
 
 _PACKED_BATCH = 4 * 1024 * 1024
 """Bytes of a compressed index that are sent in one go."""
-
-_HOT = 256
-"""Paths of indexes whose answers are at hand, at most."""
 
 _INDEX = "/:repo/index.yaml"
 
@@ -67,7 +65,6 @@ class _IndexAnswers(NamedTuple):
     etag: bytes
     whole: Answer
     unchanged: Answer
-    body: bytes  # of `whole` if it is in one piece, else empty
 
 
 @dataclass(slots=True)
@@ -83,9 +80,11 @@ class Front:
     observer: Observer
     default_yaml: bool = False
     _targets: dict[str, Target | None] = field(default_factory=dict)
-    _hot: dict[str, _IndexAnswers] = field(default_factory=dict)
-    _mark: int = -1
     _make_request_id: Callable[[], bytes] = field(default_factory=build_request_ids)
+    hot: Hot = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hot = Hot(self._take_mark, self.files.archives.read_now, self.observer, self._make_request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot read, or hand the request on."""
@@ -95,8 +94,6 @@ class Front:
         method = scope["method"]
         if method == "GET" or method == "HEAD":
             path = scope["path"]
-            if path in self._hot and method == "GET" and await self._serve_hot(scope, send, path):
-                return
             try:
                 target = self._targets[path]
             except KeyError:
@@ -107,38 +104,6 @@ class Front:
         await self._pass_on(scope, receive, send)
 
     # -- hot reads
-
-    async def _serve_hot(self, scope: Scope, send: Send, path: str) -> bool:
-        """Answer the plain index of a path that was asked for since the last commit; False if this is not one.
-
-        What Helm sends, a thousand times between two uploads. Everything here is counted in tenths of microseconds.
-        """
-        mark = self.indexes.mark()
-        if mark != self._mark:
-            self._hot.clear()
-            self._mark = mark
-            return False
-        headers = dict(scope["headers"])
-        if b"accept-encoding" in headers or scope["query_string"]:
-            return False
-        started = perf_counter()
-        answers = self._hot[path]
-        status, fields, _, length = _choose_index_answer(answers, headers)
-        request_id = headers.get(b"x-request-id") or self._make_request_id()
-        await send({"type": START, "status": status, "headers": [*fields, (b"x-request-id", request_id)]})
-        await send({"type": BODY, "body": answers.body if status == 200 else b""})
-        self.observer.finish(
-            (time(), perf_counter() - started, path, scope["client"], "GET", _INDEX, status, request_id, length, 0)
-        )
-        return True
-
-    def _keep_hot(self, scope: Scope, answers: _IndexAnswers, mark: int) -> None:
-        """Keep answers that were found after `mark` was taken: asked for again, it could hide a commit in between."""
-        if mark != self._mark or len(self._hot) >= _HOT:
-            self._hot.clear()
-            self._mark = mark
-        if self.gate.anonymous_pull and answers.body and not scope["query_string"]:
-            self._hot[scope["path"]] = answers
 
     def _find_target(self, path: str) -> Target | None:
         target = self._parse_target(self.paths.localize(path))
@@ -172,18 +137,11 @@ class Front:
             if not self.gate.anonymous_pull:
                 authorization = headers.get(b"authorization", b"").decode("latin-1")
                 self.gate.admit(authorization, target.repository, Action.PULL)
-            if target.filename:
-                if scope["method"] == "HEAD":
-                    headers.pop(b"range", None)  # RFC 9110, 14.2: ranges are for GET
-                answer = await self.files.answer(target.repository, target.filename, headers)
-            else:
-                answer = self._answer_index_now(scope, target, headers) or await self._answer_index(
-                    scope, target, headers
-                )
+            answer = await self._answer(scope, target, headers)
         except Exception as error:
             status, fields, body = render_error(error)
             answer = Answer(status, fields, (body,), len(body))
-        status, fields, pieces, length = answer
+        status, fields, pieces, length, _ = answer
         await send({"type": START, "status": status, "headers": [*fields, (b"x-request-id", request_id)]})
         method = scope["method"]
         try:
@@ -202,28 +160,42 @@ class Front:
                 (time(), took, scope["path"], scope.get("client"), method, target.route, status, request_id, length, 0)
             )
 
-    def _answer_index_now(self, scope: Scope, target: Target, headers: RequestHeaders) -> Answer | None:
-        """Answer without waiting, if the index is at hand and current; the common case, in 3 us."""
+    async def _answer(self, scope: Scope, target: Target, headers: RequestHeaders) -> Answer:
+        mark = self._take_mark()
+        if target.filename:
+            if scope["method"] == "HEAD":
+                headers.pop(b"range", None)  # RFC 9110, 14.2: ranges are for GET
+            answer = whole = await self.files.answer(target.repository, target.filename, headers)
+        else:
+            encoding = choose_encoding(headers.get(b"accept-encoding", b""))
+            view = _read_format(scope["query_string"], target.view) if scope["query_string"] else target.view
+            index = self._find_index(target.repository, view, encoding)
+            if index is None:
+                self.readiness.check()
+                index = await self.indexes.get(target.repository, view, encoding)
+                index.answers[encoding] = self._make_answers(index, encoding)
+            answers: _IndexAnswers = index.answers[encoding]
+            none_match, whole = headers.get(b"if-none-match"), answers.whole
+            answer = answers.unchanged if none_match and matches(none_match, answers.etag) else whole
+            if not index.row.id:  # the empty one that all unknown names share: a flood of them must not push out others
+                return answer
+        if scope["method"] == "GET":
+            self.hot.keep(mark, scope, target.route, whole)
+        return answer
+
+    def _take_mark(self) -> int:
+        """Answer a number that stays the same while every hot answer is true; NEVER where none may be kept."""
+        if not self.gate.anonymous_pull or not self.readiness.ready or not self.indexes.inline:
+            return NEVER
+        return self.indexes.mark()
+
+    def _find_index(self, repository: str, view: View, encoding: str) -> Index | None:
+        """Answer the index if its answers are at hand and current; the common case, in 3 us."""
         if not self.readiness.ready or not self.indexes.inline:
             return None
-        accepted = headers.get(b"accept-encoding")
-        encoding = choose_encoding(accepted) if accepted else ""
-        view = _read_format(scope["query_string"], target.view) if scope["query_string"] else target.view
-        mark = self.indexes.mark()
-        index = self.indexes.find_current(target.repository, view)
-        answers = index and index.answers.get(encoding)
-        if answers and index and not encoding and index.row.id:  # not the empty index that all unknown names share
-            self._keep_hot(scope, answers, mark)
-        return _choose_index_answer(answers, headers) if answers else None
-
-    async def _answer_index(self, scope: Scope, target: Target, headers: RequestHeaders) -> Answer:
-        """Answer once the index is current, and have it at hand for the next request."""
-        self.readiness.check()
-        encoding = choose_encoding(headers.get(b"accept-encoding", b""))
-        view = _read_format(scope["query_string"], target.view)
-        index = await self.indexes.get(target.repository, view, encoding)
-        answers = index.answers[encoding] = self._make_answers(index, encoding)
-        return _choose_index_answer(answers, headers)
+        self.indexes.mark()
+        index = self.indexes.find_current(repository, view)
+        return index if index is not None and encoding in index.answers else None
 
     def _make_answers(self, index: Index, encoding: str) -> _IndexAnswers:
         etag, body = index.get(encoding)
@@ -234,8 +206,7 @@ class Front:
             fields.append((b"content-encoding", encoding.encode()))
         # A compressed body is a tenth of the index: a copy in one piece costs little, and leaves in one go.
         pieces = join_small(body.pieces, batch=_PACKED_BATCH) if encoding else join_small(body.pieces)
-        whole, only = Answer(200, fields, pieces, body.length), pieces[0] if len(pieces) == 1 else b""
-        return _IndexAnswers(etag, whole, Answer(304, shared, (), 0), only)
+        return _IndexAnswers(etag, Answer(200, fields, pieces, body.length), Answer(304, shared, (), 0))
 
     # -- everything else
 
@@ -264,11 +235,6 @@ class Front:
                     watch.received,
                 )
             )
-
-
-def _choose_index_answer(answers: _IndexAnswers, headers: RequestHeaders) -> Answer:
-    none_match = headers.get(b"if-none-match")
-    return answers.unchanged if none_match and matches(none_match, answers.etag) else answers.whole
 
 
 def _read_format(query: bytes, view: View) -> View:

@@ -148,3 +148,22 @@ async def test_a_client_that_reads_slowly_but_steadily_gets_everything(server: L
             return received
 
     assert await asyncio.to_thread(read_slowly) > 20_000_000
+
+
+async def test_clients_that_ask_again_and_again_without_reading_are_waited_for(
+    server: LiveServer, client: httpx.AsyncClient
+) -> None:
+    """What is at hand is written at once, but not into memory without end."""
+    again = b"GET /index.yaml HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"
+    for _ in range(3):
+        packed = await client.get("/index.yaml", headers={"accept-encoding": "gzip"})
+    size = int(packed.headers["content-length"])
+    before = read_resident(server)
+    with ExitStack() as open_ones:
+        for _ in range(CLIENTS):
+            open_ones.enter_context(ask(server, again * 100))
+        await assert_works(client, "others")
+        grown = read_resident(server) - before
+        assert grown < 25 < CLIENTS * 100 * size / 1e6
+        await until_ended(server, CLIENTS)
+    assert (await client.get("/health")).status_code == 200
