@@ -149,6 +149,21 @@ def verify(
 
 
 @cli.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    storage: Storage = "",
+    database: DatabaseUrl = "",
+) -> None:
+    """Collect garbage: what nothing refers to any more goes after a grace period. A server may run meanwhile.
+
+    A server does this by itself every hour (CHARTROOM_GC_INTERVAL).
+    """
+    from app.commands import collect
+
+    _run(collect(_load(storage=storage, database=database), typer.echo, dry_run=dry_run))
+
+
+@cli.command()
 def worker(
     storage: Storage = "",
     database: DatabaseUrl = "",

@@ -12,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from app.domain.oci import RegistryError
 from app.errors import AppError, Kind
-from app.routes import chartmuseum, hub, ops, web
-from app.routes.errors import answer_error
+from app.routes import chartmuseum, hub, oci, ops, web
+from app.routes.errors import answer_error, answer_registry_error
 from app.routes.files import Files
 from app.routes.front import Front
+from app.routes.oci_reads import Artifacts
+from app.routes.paths import is_registry_path
 from app.settings import Settings
 from app.wiring import House, build_house, product_version
 from storage import StorageError
@@ -60,16 +63,18 @@ def create_app(settings: Settings, house: House | None = None) -> Front:
             artifact_hub_ids=settings.artifact_hub_repo_id,
         )
     )
+    behind.include_router(oci.build_router(parts, writes=api))
     _handle_errors(behind)
     files = Files(
         parts.archives, parts.readiness,
         private=parts.gate.reads_are_private, never_change=_archives_never_change(settings),
     )  # fmt: skip
+    artifacts = Artifacts(parts.registry, parts.registry_gate, parts.paths, parts.readiness)
     application: Any = chartmuseum.build_upload(behind, parts, cors=settings.cors_allow_origin) if api else behind
     # A proxy on this machine may say for whom and over what it asks; the hot reads have no use for it.
     application = ProxyHeadersMiddleware(application)
     return Front(
-        application, parts.paths, parts.gate, parts.readiness, parts.indexes, files, house.observer,
+        application, parts.paths, parts.gate, parts.readiness, parts.indexes, files, artifacts, house.observer,
         default_yaml=not settings.json_index,
     )  # fmt: skip
 
@@ -79,10 +84,14 @@ def _archives_never_change(settings: Settings) -> bool:
 
 
 def _handle_errors(app: FastAPI) -> None:
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
+        is_registry = is_registry_path(request.scope["path"])
         if isinstance(error, HTTPException):  # no route, or not with this method: both are 404 in ChartMuseum
+            unsupported = is_registry and error.status_code == 405
             error = AppError(Kind.NOT_FOUND, "not found")
-        return answer_error(error)
+            if unsupported:
+                error = RegistryError(Kind.DENIED, "UNSUPPORTED", "this method is not supported here")
+        return answer_registry_error(error) if is_registry else answer_error(error)
 
     # Starlette raises again what only `Exception` catches: a trace for each request while storage is away.
     for kind in (HTTPException, AppError, StorageError, OSError, Exception):

@@ -169,6 +169,12 @@ class Settings(BaseSettings):
         0, "most versions of one chart: an upload beyond it removes the oldest; 0 for no limit"
     )
 
+    oci_helm_only: Switch = _field(False, "the OCI door takes Helm charts only, no other artifacts")
+    gc_interval: Seconds = _field(3600.0, "how often garbage is collected; 0 for never (see chartroom gc)")
+    gc_grace: Seconds = _field(3600.0, "how long what nothing refers to any more is kept")
+    gc_untagged: Switch = _field(False, "pushed manifests are collected too when their last tag is gone")
+    upload_expiry: Seconds = _field(86400.0, "how long an unfinished upload, or a blob that nothing uses, is kept")
+
     chart_url: Address = _field("", "absolute URL in front of archives in the index; empty for relative URLs")
     json_index: Switch = _field(True, "index.yaml as JSON (which is YAML, and faster); false for block YAML")
     gen_index: Switch = _field(False, "print the index and exit")

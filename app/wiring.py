@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from app.db import repositories
 from app.db.session import Database
 from app.jobs.schedule import Schedule
 from app.metrics import Requests, WorkerCounts
@@ -19,8 +20,10 @@ from app.routes.deps import Parts, UploadForm
 from app.routes.gate import BasicGate, BearerGate, Gate, read_public_key
 from app.routes.observe import LogForm, Observer
 from app.routes.paths import Paths
+from app.routes.registry_gate import RegistryGate
 from app.services.archives import Archives
 from app.services.charts import Charts, Rules
+from app.services.collect import Collector, Terms
 from app.services.counts import Counts
 from app.services.indexes import Indexes
 from app.services.ledger import Ledger
@@ -29,11 +32,13 @@ from app.services.museum import MuseumFiles
 from app.services.opening import Opening
 from app.services.readiness import Readiness
 from app.services.rebuild import recall_museum_files
+from app.services.registry import Registry
 from app.services.replay import Replay
 from app.services.revisions import Revisions
 from app.services.search import Search
 from app.services.snapshots import Snapshots
 from app.services.tenure import Tenure
+from app.services.uploads import Uploads
 from app.settings import BucketPlace, Settings
 from storage import Closeable, Storage, StorageError, Sweeper
 
@@ -58,6 +63,7 @@ class House:
     workers: WorkerCounts
     opening: Opening
     schedule: Schedule
+    collector: Collector
     _opening: asyncio.Task[None] | None = field(default=None)
 
     def start(self) -> None:
@@ -113,9 +119,15 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
         database, store, revisions, memory=settings.archive_cache_bytes,
         presign_seconds=PRESIGN_SECONDS if settings.s3_presign else 0,
     )  # fmt: skip
+    gate, uploads = _gate(settings), Uploads(database, store, ledger)
     parts = Parts(
-        Paths(settings.context_path, settings.fixed_depth), _gate(settings), readiness, charts, Listing(database),
+        Paths(settings.context_path, settings.fixed_depth), gate, readiness, charts, Listing(database),
         archives, indexes, Search(database), _upload_form(settings),
+        Registry(
+            database, ledger, charts, archives, helm_only=settings.oci_helm_only, limit=settings.max_upload_size
+        ),
+        uploads,
+        RegistryGate(gate, partial(database.read, repositories.get_token_key), public_url=settings.public_url),
     )  # fmt: skip
     requests = Requests()
     folder = os.environ.get(METRICS_FOLDER)
@@ -127,10 +139,15 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     tenure = Tenure(database, store, holder=holder)
     recall = partial(recall_museum_files, storage=store)
     opening = Opening(database, ledger, Replay(database, store), museum, readiness, tenure, recall, holder=holder)
-    schedule = Schedule(opening, Snapshots(database, store), workers, rescan_seconds=settings.cache_interval)
+    terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
+    collector = Collector(database, store, ledger, uploads, terms)
+    schedule = Schedule(
+        opening, Snapshots(database, store), workers, collector,
+        rescan_seconds=settings.cache_interval, collect_seconds=settings.gc_interval,
+    )  # fmt: skip
     return House(
         settings, store, database, ledger, revisions, charts, Counts(database), parts, observer,
-        workers, opening, schedule,
+        workers, opening, schedule, collector,
     )  # fmt: skip
 
 

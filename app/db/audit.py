@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, literal, select, union
+from sqlalchemy import Connection, and_, literal, select, union
 
 from app.db.charts import BlobFacts, VersionRow
 from app.db.repositories import RepositoryRow
-from app.db.tables import chart_versions, charts, provenances, repositories
+from app.db.tables import blobs, chart_versions, charts, links, provenances, repositories
 
 _PAGE = 1000
 
@@ -96,6 +96,9 @@ def list_blobs_after(connection: Connection, digest: str, *, limit: int = _PAGE)
         select(table.c.digest, table.c.size).where(table.c.digest > digest).order_by(table.c.digest).limit(limit)
         for table in (chart_versions, provenances)
     ]
+    linked = select(links.c.digest, blobs.c.size).join(blobs, blobs.c.digest == links.c.digest).distinct()
+    in_storage = and_(links.c.kind == "blob", blobs.c.content.is_(None), links.c.digest > digest)
+    parts.append(linked.where(in_storage).order_by(links.c.digest).limit(limit))
     both = union(*(select(part.subquery()) for part in parts)).order_by("digest").limit(limit)
     return [BlobFacts(*row) for row in connection.execute(both)]
 
@@ -103,7 +106,7 @@ def list_blobs_after(connection: Connection, digest: str, *, limit: int = _PAGE)
 def find_named(connection: Connection, digests: Sequence[str]) -> set[str]:
     """Answer which of these blobs a row names."""
     named: set[str] = set()
-    for table in (chart_versions, provenances):
+    for table in (chart_versions, provenances, links):
         named.update(connection.scalars(select(table.c.digest).where(table.c.digest.in_(digests)).distinct()))
     return named
 
@@ -118,4 +121,11 @@ def list_uses(connection: Connection, digest: str) -> list[Use]:
             .where(table.c.digest == digest)
         )
         uses += [Use(path, filename + ending) for path, filename in connection.execute(query)]
+    if not uses:  # then it is no chart's file, and its OCI name is what can be said of it
+        query = (
+            select(repositories.c.path, links.c.name)
+            .join(repositories, repositories.c.id == links.c.repository_id)
+            .where(links.c.digest == digest)
+        )
+        uses = [Use(path, name) for path, name in connection.execute(query.distinct())]
     return sorted(uses)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Connection, create_engine, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, create_engine, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
 from app.db.failures import translated_errors
 from app.db.session import Committed, Database, T
-from app.db.tables import blobs, catalogue, chart_versions, charts, museum_files, provenances
+from app.db.tables import blobs, catalogue, chart_versions, charts, links, manifests, museum_files, provenances, tags
 from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
 from app.domain.summary import Summary, summarize
@@ -57,17 +57,18 @@ def empty(connection: Connection) -> None:
 
     The outbox stays (its ids must not come again), and so does what is known of ChartMuseum's files.
     """
-    for table in (charts, chart_versions, provenances, repository_rows, blobs):
+    for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs):
         connection.execute(delete(table))
     connection.execute(update(catalogue).values(identity=secrets.token_hex(8), revision=0))
 
 
 def copy_museum_files(source: Connection, target: Connection) -> None:
-    """Copy which of ChartMuseum's files were taken in, and whether all were."""
+    """Copy which of ChartMuseum's files were taken in, and whether all were, and the key of tokens."""
     for page in source.execute(select(museum_files)).mappings().partitions(_PAGE):
         target.execute(insert(museum_files), [dict(row) for row in page])
-    scanned = source.scalar(select(catalogue.c.scanned))
-    target.execute(update(catalogue).values(scanned=bool(scanned)))
+    known = {column["name"] for column in inspect(source).get_columns("catalogue")}  # it may be of an older version
+    kept = [column for column in (catalogue.c.scanned, catalogue.c.token_key) if column.name in known]
+    target.execute(update(catalogue).values(dict(source.execute(select(*kept)).mappings().one())))
 
 
 def recount(transaction: Transaction, repository_id: int, name: str) -> None:

@@ -54,7 +54,13 @@ def get_catalogue(connection: Connection) -> CatalogueRow:
 def create_catalogue(connection: Connection) -> None:
     """Give an empty database its row, with a new identity. Called by the first migration and by a rebuild."""
     values = {"id": 1, "identity": secrets.token_hex(8), "revision": 0, "scanned": False}
+    values["token_key"] = secrets.token_bytes(32)
     connection.execute(insert(catalogue).values(values))
+
+
+def get_token_key(connection: Connection) -> bytes:
+    """Answer the 32 bytes with which tokens are signed."""
+    return bytes(connection.execute(select(catalogue.c.token_key)).scalar_one())
 
 
 def get_newest(connection: Connection) -> tuple[str, int]:

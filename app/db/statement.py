@@ -47,6 +47,13 @@ class Statement:
         cursor.execute(text, [values[name] for name in positions] if positions is not None else values)
         return cursor
 
+    def run_many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Run it once for each row, in one call of the driver."""
+        text, positions, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
+        every = [{**fixed, **row} for row in rows] if fixed else list(rows)
+        given = [[row[name] for name in positions] for row in every] if positions is not None else every
+        connection.connection.cursor().executemany(text, given)
+
     def _compile(self, connection: Connection) -> tuple[str, list[str] | None, dict[str, Any]]:
         compiled = self._clause.compile(dialect=connection.dialect, column_keys=self._columns)
         parameters = getattr(compiled, "params", {})

@@ -1,7 +1,8 @@
 """The tables, and nothing that runs. The database is an index over storage and can be rebuilt from it.
 
-Times are whole nanoseconds since 1970 UTC (Helm's indexes carry nanoseconds). Digests are lower-case hex of
-sha256 without a prefix. JSON that clients get is kept as the very bytes they get, so that a read is a copy.
+Times are whole nanoseconds since 1970 UTC (Helm's indexes carry nanoseconds). Digests are lower-case hex without a
+prefix: 64 characters are sha256, 128 (blobs and manifests of OCI) sha512. JSON that clients get is kept as the very
+bytes they get, so that a read is a copy.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ catalogue = Table(
     Column("identity", String(32), nullable=False),  # new after every rebuild: old ETags must not lie
     Column("revision", BigInteger, nullable=False),  # of the newest commit in any repository
     Column("scanned", Boolean, nullable=False),  # ChartMuseum's files were taken in once, whole
+    Column("token_key", LargeBinary, nullable=False),  # signs the tokens of the OCI door, in every worker
 )
 
 repositories = Table(
@@ -104,9 +106,64 @@ provenances = Table(
 blobs = Table(
     "blobs",
     metadata,
-    Column("digest", String(64), primary_key=True),
+    Column("digest", String(128), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("condemned", BigInteger),  # when it was found unreferenced; deleted after the grace period
+    Column("content", LargeBinary),  # its bytes, if they lie here and not in storage: configs that we made
+)
+
+# What an OCI name (a repository's path and a last segment) holds. Charts have their manifests and tags here too.
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("name", Name, primary_key=True),  # the last segment of the OCI name; of a chart its name
+    Column("digest", String(128), primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("artifact_type", Text, nullable=False),
+    Column("subject", String(128), nullable=False),  # the manifest that this one refers to, or ""
+    Column("annotations", LargeBinary, nullable=False),  # a JSON object, or empty
+    Column("content", LargeBinary, nullable=False),
+    Column("origin", String(16), nullable=False),  # "derived" from an upload, or "pushed"
+    Column("created", BigInteger, nullable=False),
+    Column("untagged", BigInteger),  # since when no tag names it
+    Index(None, "repository_id", "name", "subject"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("tag", Name, primary_key=True),
+    Column("digest", String(128), nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Index(None, "repository_id", "name", "digest"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("digest", String(128), primary_key=True),  # of what the name may see
+    Column("manifest", String(128), primary_key=True),  # which one refers to it; "" if it was uploaded or mounted
+    Column("kind", String(16), nullable=False),  # "blob" or "manifest"
+    Column("touched", BigInteger, nullable=False),  # when it was uploaded, mounted or asked for
+    Index(None, "repository_id", "name", "manifest"),
+    Index(None, "digest"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("repository", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("algorithm", String(16), nullable=False),
+    Column("offset", BigInteger, nullable=False),  # bytes that have come; moved by compare-and-set
+    Column("parts", LargeBinary, nullable=False),  # JSON: the storage key, size and sha256 of each
+    Column("touched", BigInteger, nullable=False),
 )
 
 outbox = Table(

@@ -42,6 +42,15 @@ def token_allows(claims: Mapping[str, Any], repository: str, action: Action, sea
     return grants(claims, action, search_path)(repository)
 
 
+def registry_token_allows(
+    claims: Mapping[str, Any], repository: str, name: str, action: Action, search_path: str = ""
+) -> bool:
+    """Answer whether the claims grant an action on an OCI name: by its repository, or as registries' tokens do."""
+    if token_allows(claims, repository, action, search_path):
+        return True
+    return name in _list_granted(claims.get("access"), action.value, kind="repository")
+
+
 def grants(claims: Mapping[str, Any], action: Action, search_path: str = "") -> Callable[[str], bool]:
     """Answer the question `token_allows` answers for one repository after the other."""
     facts = dict(claims)
@@ -66,10 +75,10 @@ def _fill_in(search_path: str, namespace: str) -> str:
     return (search_path or SEARCH_PATH).replace("$ACCESS_ENTRY_TYPE", ENTRY_TYPE).replace("$NAMESPACE", quoted)
 
 
-def _list_granted(access: object, action: str) -> frozenset[str]:
+def _list_granted(access: object, action: str, *, kind: str = ENTRY_TYPE) -> frozenset[str]:
     names = set()
     for entry in access if isinstance(access, list) else ():
-        if not isinstance(entry, dict) or entry.get("type") != ENTRY_TYPE or not isinstance(entry.get("name"), str):
+        if not isinstance(entry, dict) or entry.get("type") != kind or not isinstance(entry.get("name"), str):
             continue
         actions = entry.get("actions")
         if action == actions or (isinstance(actions, list) and action in actions):

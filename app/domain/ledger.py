@@ -16,6 +16,7 @@ from urllib.parse import quote
 import orjson
 
 ROOT = ".chartroom/ledger/"
+BLOBS = ".chartroom/blobs/"
 _ROOT_REPOSITORY = "%"  # `quote` never answers a lone percent sign, so no repository's name is escaped to it
 _LONGEST_NAME = 200  # bytes; file systems end at 255
 _ENTRY = b',"entry":'  # the last field of its line
@@ -48,8 +49,14 @@ class Segment:
 
 
 def blob_key(digest: str) -> str:
-    """Answer where the bytes with this sha256 (64 hex digits) lie."""
-    return f".chartroom/blobs/sha256/{digest[:2]}/{digest}"
+    """Answer where the bytes with this digest lie: 64 hex digits are a sha256, 128 a sha512."""
+    return f"{BLOBS}{'sha256' if len(digest) == 64 else 'sha512'}/{digest[:2]}/{digest}"
+
+
+def parse_blob_key(key: str) -> str | None:
+    """Answer the digest of the blob that lies under a key; None if no blob does."""
+    digest = key.rpartition("/")[2]
+    return digest if len(digest) in (64, 128) and blob_key(digest) == key else None
 
 
 def repository_folder(repository: str) -> str:
@@ -82,7 +89,7 @@ def parse_segment_key(key: str) -> SegmentName | None:
 
 
 def render_change(operation: str, kind: str, /, **facts: Any) -> bytes:
-    """Answer one line: `operation` is put or remove, `kind` version or provenance."""
+    """Answer one line: `operation` is put or remove, `kind` version, provenance, blob, manifest or tag."""
     return orjson.dumps({"op": operation, "kind": kind, **facts})
 
 

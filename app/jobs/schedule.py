@@ -9,6 +9,7 @@ import structlog
 
 from app.errors import AppError
 from app.metrics import WorkerCounts
+from app.services.collect import Collector
 from app.services.opening import Opening
 from app.services.snapshots import Snapshots
 from storage import StorageError
@@ -21,21 +22,28 @@ _log = structlog.get_logger(__name__)
 
 
 class Schedule:
-    """Renews the right to write, rescans ChartMuseum's files every `rescan_seconds` (0: never), writes snapshots of
-    the ledger, and leaves counts for the other workers.
+    """Renews the right to write, rescans ChartMuseum's files every `rescan_seconds`, collects garbage every
+    `collect_seconds` (0: never), writes snapshots of the ledger, and leaves counts for the other workers.
     """
 
-    def __init__(self, opening: Opening, snapshots: Snapshots, workers: WorkerCounts, *, rescan_seconds: float) -> None:
+    def __init__(
+        self, opening: Opening, snapshots: Snapshots, workers: WorkerCounts, collector: Collector, *,
+        rescan_seconds: float, collect_seconds: float,
+    ) -> None:  # fmt: skip
         self._opening = opening
         self._snapshots = snapshots
         self._workers = workers
+        self._collector = collector
         self._rescan_seconds = rescan_seconds
+        self._collect_seconds = collect_seconds
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start all jobs."""
         if self._rescan_seconds > 0:
             self._tasks.append(asyncio.create_task(_repeat(self._rescan_seconds, self._opening.rescan)))
+        if self._collect_seconds > 0:
+            self._tasks.append(asyncio.create_task(_repeat(self._collect_seconds, self._collect)))
         self._tasks += [
             asyncio.create_task(_repeat(_TENURE_SECONDS, self._opening.keep_tenure)),
             asyncio.create_task(_repeat(_SNAPSHOT_SECONDS, self._write_snapshots)),
@@ -52,6 +60,10 @@ class Schedule:
     async def _write_snapshots(self) -> None:
         if await self._opening.is_first("snapshots"):
             await self._snapshots.run()
+
+    async def _collect(self) -> None:
+        if await self._opening.is_first("garbage"):
+            await self._collector.run()
 
     async def _save(self) -> None:
         self._workers.save()

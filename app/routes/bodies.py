@@ -45,6 +45,21 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     return b"".join(chunks) if len(chunks) != 1 else chunks[0]
 
 
+async def stream_body(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    """Answer the body in chunks as they come; `limits.seconds` is how long each may take, not the whole.
+
+    Raises AppError TOO_LARGE over the limit, SlowBody, and INVALID when the sender stops half way.
+    """
+    chunks = _counted(request, limits.size)
+    while True:
+        try:
+            async with _in_time(limits.seconds):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        yield chunk
+
+
 @asynccontextmanager
 async def _in_time(seconds: float) -> AsyncIterator[None]:
     try:

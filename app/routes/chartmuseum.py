@@ -28,7 +28,7 @@ from app.routes.asgi import Application
 from app.routes.bodies import is_form, read_body, read_form
 from app.routes.deps import Parts, admit, was_admitted
 from app.routes.direct import Direct
-from app.routes.errors import answer_error, render_json
+from app.routes.errors import answer_error, render_json, render_warning
 from app.services.charts import Outcome, Published
 from app.services.listing import Page, blob_of, unpack
 from app.services.parcels import Parcel
@@ -237,7 +237,10 @@ def _render_templates(content: bytes) -> bytes:
 def _saved(published: Published, conflict: str) -> Response:
     if published.outcome in (Outcome.CONFLICT, Outcome.UNCHANGED):
         return _json(render_json({"error": conflict}), 409)
-    return _json(b'{"saved":true}', 201)
+    response = _json(b'{"saved":true}', 201)
+    if published.warning:
+        response.headers["warning"] = render_warning(published.warning)
+    return response
 
 
 def _parse_page(request: Request) -> Page:

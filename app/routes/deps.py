@@ -12,12 +12,15 @@ from app.errors import AppError, Kind
 from app.routes.bodies import Limits
 from app.routes.gate import Gate
 from app.routes.paths import Paths
+from app.routes.registry_gate import RegistryGate
 from app.services.archives import Archives
 from app.services.charts import Charts
 from app.services.indexes import Indexes
 from app.services.listing import Listing
 from app.services.readiness import Readiness
+from app.services.registry import Registry
 from app.services.search import Search
+from app.services.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ class Parts:
     indexes: Indexes
     search: Search
     upload: UploadForm
+    registry: Registry
+    uploads: Uploads
+    registry_gate: RegistryGate
 
 
 class Caller(NamedTuple):

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from starlette.responses import Response
 
+from app.domain.oci import RegistryError
 from app.errors import AppError, Kind
 from app.routes.bodies import SlowBody
 from app.routes.gate import Unauthorized
@@ -69,6 +70,52 @@ def render_error(error: Exception) -> tuple[int, Headers, bytes]:
     if known.kind is Kind.TOO_LARGE or isinstance(known, SlowBody):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     return 408 if isinstance(known, SlowBody) else _STATUS[known.kind], headers, body
+
+
+_CODES = {
+    Kind.INVALID: "UNSUPPORTED",
+    Kind.UNAUTHORIZED: "UNAUTHORIZED",
+    Kind.DENIED: "DENIED",
+    Kind.NOT_FOUND: "NAME_UNKNOWN",
+    Kind.CONFLICT: "DENIED",
+    Kind.TOO_LARGE: "SIZE_INVALID",
+    Kind.LIMIT: "DENIED",
+    Kind.FULL: "DENIED",
+    Kind.UNAVAILABLE: "TOOMANYREQUESTS",
+    Kind.FAULT: "UNKNOWN",
+}
+"""OCI's code for each kind, where the error does not name one itself (distribution-spec, Error Codes)."""
+
+REGISTRY_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
+
+
+def render_registry_error(error: Exception) -> tuple[int, Headers, bytes]:
+    """Answer status, headers and body in OCI's form: `{"errors":[{"code","message","detail"}]}`."""
+    known = to_app_error(error)
+    status, headers, _ = render_error(known)
+    code, detail = _CODES[known.kind], None
+    if isinstance(known, RegistryError):
+        code, detail = known.code, known.detail
+        status = 405 if code == "UNSUPPORTED" and known.kind is Kind.DENIED else status
+    facts = {"code": code, "message": known.message} | ({"detail": detail} if detail is not None else {})
+    body = orjson.dumps({"errors": [facts]})
+    rest = [field for field in headers if field[0] not in (b"content-length", b"content-type")]
+    kind = (b"content-type", b"application/json")
+    return status, [kind, (b"content-length", b"%d" % len(body)), REGISTRY_VERSION, *rest], body
+
+
+def answer_registry_error(error: Exception) -> Response:
+    """Answer the same as a response."""
+    status, headers, body = render_registry_error(error)
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response
+
+
+def render_warning(text: str) -> str:
+    """Answer a Warning header (RFC 7234, 5.5): printable ASCII in quotes."""
+    plain = "".join(character if " " <= character <= "~" else "?" for character in text[:500])
+    return f'299 - "{plain.replace(chr(92), "?").replace(chr(34), chr(39))}"'
 
 
 def answer_error(error: Exception) -> Response:

@@ -1,4 +1,6 @@
-"""The front door: the reads that machines repeat, answered before any framework: index, archives, provenance.
+"""The front door: the reads that machines repeat, answered before any framework.
+
+The index, archives and provenance; manifests and blobs at the OCI door.
 
 Everything else, and every path that is not one of these, goes to the application behind. Here as there, a request
 leaves its id, a log line and its counts.
@@ -27,12 +29,13 @@ from app.routes.asgi import (
     join_small,
     send_pieces,
 )
-from app.routes.errors import render_error
+from app.routes.errors import render_error, render_registry_error
 from app.routes.files import Files
 from app.routes.gate import Gate
 from app.routes.hot import NEVER, Hot
 from app.routes.negotiation import choose_encoding, matches
 from app.routes.observe import Observer, build_request_ids
+from app.routes.oci_reads import Artifacts, Wanted, parse_wanted
 from app.routes.paths import Paths
 from app.services.indexes import Index, Indexes, View
 from app.services.readiness import Readiness
@@ -57,6 +60,7 @@ class Target(NamedTuple):
     view: View
     filename: str  # "" for the index
     route: str
+    wanted: Wanted | None = None  # a manifest or blob at the OCI door instead
 
 
 class _IndexAnswers(NamedTuple):
@@ -77,6 +81,7 @@ class Front:
     readiness: Readiness
     indexes: Indexes
     files: Files
+    artifacts: Artifacts
     observer: Observer
     default_yaml: bool = False
     _targets: dict[str, Target | None] = field(default_factory=dict)
@@ -107,6 +112,8 @@ class Front:
 
     def _find_target(self, path: str) -> Target | None:
         target = self._parse_target(self.paths.localize(path))
+        if target is None and (wanted := parse_wanted(path)):
+            target = Target("", View(), "", f"/v2/:name/{wanted.kind}/:reference", wanted)
         if len(path) > _TARGET_CHARACTERS:
             return target
         if len(self._targets) >= _TARGETS:
@@ -134,12 +141,12 @@ class Front:
         headers: RequestHeaders = dict(scope["headers"])
         request_id = headers.get(b"x-request-id") or self._make_request_id()
         try:
-            if not self.gate.anonymous_pull:
+            if not self.gate.anonymous_pull and target.wanted is None:
                 authorization = headers.get(b"authorization", b"").decode("latin-1")
                 self.gate.admit(authorization, target.repository, Action.PULL)
             answer = await self._answer(scope, target, headers)
         except Exception as error:
-            status, fields, body = render_error(error)
+            status, fields, body = (render_registry_error if target.wanted else render_error)(error)
             answer = Answer(status, fields, (body,), len(body))
         status, fields, pieces, length, _ = answer
         await send({"type": START, "status": status, "headers": [*fields, (b"x-request-id", request_id)]})
@@ -162,7 +169,9 @@ class Front:
 
     async def _answer(self, scope: Scope, target: Target, headers: RequestHeaders) -> Answer:
         mark = self._take_mark()
-        if target.filename:
+        if target.wanted is not None:
+            answer = whole = await self.artifacts.answer(target.wanted, scope, headers)
+        elif target.filename:
             if scope["method"] == "HEAD":
                 headers.pop(b"range", None)  # RFC 9110, 14.2: ranges are for GET
             answer = whole = await self.files.answer(target.repository, target.filename, headers)

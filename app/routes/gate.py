@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.domain.access import ENTRY_TYPE, Action, check_search_path, grants, namespace_of, token_allows
+from app.domain.access import (
+    ENTRY_TYPE,
+    Action,
+    check_search_path,
+    grants,
+    namespace_of,
+    registry_token_allows,
+    token_allows,
+)
 from app.errors import AppError, Kind
 
 
@@ -55,11 +63,23 @@ class BasicGate(Gate):
     password: str = ""
 
     def _identify(self, authorization: str | None, repository: str, action: Action) -> str:
-        scheme, _, value = (authorization or "").partition(" ")
-        given = _decode_basic(value) if scheme.lower() == "basic" else b""
-        if not hmac.compare_digest(given, f"{self.user}:{self.password}".encode()):
+        user = self.find_user(authorization or "")
+        if user is None:
             raise Unauthorized('Basic realm="ChartMuseum"')
-        return self.user
+        return user
+
+    def find_user(self, authorization: str) -> str | None:
+        """Answer whose Basic credentials these are; None if they are wrong."""
+        scheme, _, value = authorization.partition(" ")
+        given = _decode_basic(value) if scheme.lower() == "basic" else b""
+        return self.user if self._matches(given) else None
+
+    def knows(self, user: str, password: str) -> bool:
+        """Answer whether this is the account."""
+        return self._matches(f"{user}:{password}".encode())
+
+    def _matches(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
 
 
 def _decode_basic(value: str) -> bytes:
@@ -98,6 +118,21 @@ class BearerGate(Gate):
             scope = f"{ENTRY_TYPE}:{namespace}:{action.value}"
             raise Unauthorized(f'Bearer realm="{self.realm}",service="{self.service}",scope="{scope}"')
         return str(claims.get("sub", ""))
+
+    def admit_registry(self, authorization: str, repository: str, name: str, action: Action) -> str:
+        """Answer the caller's name at the OCI door; a token may grant the repository or the OCI name alone.
+
+        Raises Unauthorized. Without a `name` any token that is ours will do: clients look for the challenge there.
+        """
+        claims = self._read_claims(authorization) if authorization else None
+        if claims is not None and (
+            not name or registry_token_allows(claims, repository, name, action, self.search_path)
+        ):
+            return str(claims.get("sub", ""))
+        if name and action is Action.PULL and self.anonymous_pull:
+            return ""
+        scope = f',scope="repository:{name}:{"pull" if action is Action.PULL else "pull,push"}"' if name else ""
+        raise Unauthorized(f'Bearer realm="{self.realm}",service="{self.service}"{scope}')
 
     def _read_claims(self, authorization: str) -> dict[str, Any] | None:
         import jwt  # only servers with bearer tokens pay for it

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.domain.names import parse_repository, split_view
+from app.domain.oci import name_unknown, parse_name, split_name
 from app.errors import AppError, Kind
 
 _OURS = "-"
@@ -56,6 +57,8 @@ class Paths:
 
         With a fixed depth a tenant may stand before `/api` too, as in ChartMuseum: `/org/api/charts`.
         """
+        if is_registry_path(path):  # which clients ask for at the root, whatever lies below it
+            return path
         if "//" in path:
             path = _collapse(path)
         if self.context_path and path != "/metrics":  # which stays outside, as in ChartMuseum
@@ -70,6 +73,13 @@ class Paths:
                 path = f"/api{tenant}/{rest}"
         return path
 
+    def parse_name(self, name: str) -> tuple[str, str]:
+        """Answer repository and last segment of an OCI name. Raises RegistryError NAME_INVALID, NAME_UNKNOWN."""
+        repository, chart = split_name(parse_name(name))
+        if self.depth is not None and (repository.count("/") + 1 if repository else 0) != self.depth:
+            raise name_unknown(name)
+        return repository, chart
+
     def parse_place(self, text: str) -> Place:
         """Answer the repository that a path names ("" is the root). Raises AppError INVALID, NOT_FOUND."""
         repository, limit = split_view(text.strip("/"))
@@ -81,6 +91,13 @@ class Paths:
         if self.depth is not None and (repository.count("/") + 1 if repository else 0) != self.depth:
             raise AppError(Kind.NOT_FOUND, "not found")
         return Place(repository, limit)
+
+
+def is_registry_path(path: str) -> bool:
+    """Answer whether a path is the OCI door's: below /v2, but what only a repository called v2 can mean."""
+    if path != "/v2" and not path.startswith("/v2/"):
+        return False
+    return not path.endswith("/index.yaml") and "/charts/" not in path
 
 
 def _collapse(path: str) -> str:

@@ -6,13 +6,14 @@ Nothing is acknowledged before all four. Rules that every door shares live here;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import repositories
+from app.db.artifacts import BLOB
 from app.db.charts import BlobFacts
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
@@ -20,8 +21,10 @@ from app.db.transaction import Transaction
 from app.domain.ledger import blob_key, render_change
 from app.domain.retention import choose_surplus
 from app.errors import AppError, Kind
+from app.services import faces
+from app.services.blobs import claim
 from app.services.ledger import Ledger
-from app.services.parcels import Content, Parcel, Parcels, Signature
+from app.services.parcels import Content, Parcel, Parcels, Pushed, Signature
 from storage import Storage
 
 
@@ -54,6 +57,7 @@ class Published:
     version: str = ""
     filename: str = ""
     digest: str = ""
+    warning: str = ""  # why the chart cannot be had at the OCI door
 
 
 class Charts:
@@ -80,19 +84,32 @@ class Charts:
         if overwrite is None:
             overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
         refused = await self._database.read(
-            lambda connection: self._find_conflict(connection, repository, chart, signature, overwrite)
+            lambda connection: self._find_conflict(
+                connection, repository, chart, signature, overwrite, pushed=parcel.pushed is not None
+            )
         )
-        if refused is not None:
+        if refused is not None and (parcel.pushed is None or refused.outcome is Outcome.CONFLICT):
             return refused
-        self._database.announce()  # writes that are on their way together are committed together
-        try:
-            for content, read in ((parcel.archive, chart), (parcel.provenance, signature)):
-                if content is not None and read is not None:
-                    await self._storage.put(blob_key(read.blob.digest), content)
-        finally:
-            self._database.arrive()
+        if parcel.pushed is None:  # else their bytes are in storage already
+            await self._put_blobs(parcel, chart, signature)
         work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
         return await self._ledger.write(work.run)
+
+    async def read_name(self, parcel: Parcel) -> tuple[str, str]:
+        """Answer name and version of a parcel's chart, having judged it. Raises AppError INVALID."""
+        chart, _signature = await self._parcels.read(parcel)
+        return (chart.row.name, chart.row.version) if chart else ("", "")
+
+    async def _put_blobs(self, parcel: Parcel, chart: Content | None, signature: Signature | None) -> None:
+        held = ((parcel.archive, chart), (parcel.provenance, signature))
+        blobs = {read.blob.digest: content for content, read in held if content is not None and read is not None}
+        await claim(self._database, *blobs)
+        self._database.announce()  # writes that are on their way together are committed together
+        try:
+            for digest, content in blobs.items():
+                await self._storage.put(blob_key(digest), content)
+        finally:
+            self._database.arrive()
 
     async def withdraw(self, repository: str, name: str, version: str, *, only_digest: str | None = None) -> bool:
         """Remove a version and its provenance; answer whether it was there.
@@ -104,19 +121,19 @@ class Charts:
             raise AppError(Kind.DENIED, "deleting is switched off on this server (DISABLE_DELETE)")
 
         def work(transaction: Transaction) -> bool:
-            return _withdraw(transaction, repository, name, version, only_digest)
+            return withdraw_in(transaction, repository, name, version, only_digest=only_digest)
 
         return await self._ledger.write(work)
 
     def _find_conflict(
         self, connection: Connection, repository: str, chart: Content | None,
-        signature: Signature | None, overwrite: bool,
+        signature: Signature | None, overwrite: bool, *, pushed: bool,
     ) -> Published | None:  # fmt: skip
         """Answer early what the transaction would answer: no blob needs writing then."""
         found = repositories.find(connection, repository)
         if found is None:
             return None
-        refused = _judge(connection, found.id, chart, signature, overwrite)
+        refused = _judge(connection, found.id, chart, signature, overwrite, pushed=pushed)
         if refused is None and self.rules.max_objects and _is_new(connection, found.id, chart, signature):
             _check_room(connection, found.id, self.rules.max_objects)
         return refused
@@ -135,7 +152,7 @@ class Charts:
 
 def _judge(
     connection: Connection, repository_id: int, chart: Content | None,
-    signature: Signature | None, overwrite: bool,
+    signature: Signature | None, overwrite: bool, *, pushed: bool,
 ) -> Published | None:  # fmt: skip
     """Answer CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
     same = signed = None
@@ -151,6 +168,8 @@ def _judge(
         return None
     if chart is not None and same is None and signature is not None and signed == signature.blob:
         return None  # its provenance came first, as it may
+    if pushed and chart is not None and same == chart.blob and signed is None and signature is not None:
+        return None  # the chart that is there, now with a provenance: nothing is overwritten
     unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature.blob)
     outcome = Outcome.UNCHANGED if unchanged else Outcome.CONFLICT
     return _published(outcome, chart)
@@ -192,15 +211,34 @@ class _Publish:
     def run(self, transaction: Transaction) -> Published:
         connection = transaction.connection
         repository = repositories.get_or_create(connection, self.repository)
-        refused = _judge(connection, repository.id, self.chart, self.signature, self.overwrite)
+        pushed = self.parcel.pushed
+        refused = _judge(
+            connection, repository.id, self.chart, self.signature, self.overwrite, pushed=pushed is not None
+        )
         if refused is not None:
+            if pushed is not None and refused.outcome is Outcome.UNCHANGED:
+                self._put_pushed(transaction, repository, pushed)
             return refused
         outcome = Outcome.CREATED
         if self.chart is not None:
             outcome = self._put_chart(transaction, repository, self.chart)
         if self.signature is not None:
             self._put_signature(transaction, repository, *self.signature)
-        return _published(outcome, self.chart)
+        return replace(_published(outcome, self.chart), warning=self._put_face(transaction, repository))
+
+    def _put_face(self, transaction: Transaction, repository: RepositoryRow) -> str:
+        """Let the OCI door show what is there now; answer a warning if it cannot."""
+        if self.parcel.pushed is not None:
+            self._put_pushed(transaction, repository, self.parcel.pushed)
+        elif self.chart is not None:
+            return faces.put_derived(transaction, repository, self.chart)
+        elif self.signature is not None:
+            faces.add_provenance(transaction, repository, *self.signature)
+        return ""
+
+    def _put_pushed(self, transaction: Transaction, repository: RepositoryRow, pushed: Pushed) -> None:
+        needed = [child.digest for child in pushed.children if child.kind == BLOB]
+        faces.store_pushed(transaction, repository, pushed, needed)
 
     def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: Content) -> Outcome:
         row = chart.row
@@ -234,12 +272,17 @@ class _Publish:
         versions = rows.list_versions(transaction.connection, repository.id, name)
         ages = [(row.created, row.version) for row in versions if row.version != version]
         for surplus in choose_surplus(ages, keep=limit - 1):
-            _withdraw(transaction, repository.path, name, surplus)
+            withdraw_in(transaction, repository.path, name, surplus)
 
 
-def _withdraw(
-    transaction: Transaction, repository: str, name: str, version: str, only_digest: str | None = None
-) -> bool:
+def withdraw_in(
+    transaction: Transaction, repository: str, name: str, version: str, *,
+    only_digest: str | None = None, keep_manifest: bool = False,
+) -> bool:  # fmt: skip
+    """Remove a version, its provenance and its tag; answer whether it was there.
+
+    Its manifest goes too if nothing else needs it and `keep_manifest` does not say otherwise.
+    """
     connection = transaction.connection
     home = repositories.find(connection, repository)
     row = home and rows.find_version(connection, home.id, name, version)
@@ -248,6 +291,7 @@ def _withdraw(
     rows.remove_version(transaction, home.id, name, version)
     transaction.record(home, render_change("remove", "version", chart=name, version=version))
     _drop_signature(transaction, home, row.filename)
+    faces.drop(transaction, home, name, version, keep_manifest=keep_manifest)
     return True
 
 

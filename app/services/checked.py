@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator
 
+from app.domain.oci import hash_name
 from storage import ObjectNotFound, Storage
 
 
@@ -21,11 +22,12 @@ class Damaged(Lost):
 
 
 async def read_checked(storage: Storage, key: str, digest: str) -> AsyncGenerator[bytes, None]:
-    """Answer an object's bytes; raise Damaged instead of ending when their sha256 is not `digest`, Missing at once.
+    """Answer an object's bytes; raise Damaged instead of ending when they have another digest, Missing at once.
 
     A `put` of these chunks leaves nothing when it raises. Raises StorageError.
     """
-    found = hashlib.sha256()
+    algorithm = hash_name(digest)
+    found = hashlib.new(algorithm)
     try:
         chunks = await storage.open(key)
     except ObjectNotFound as error:
@@ -34,4 +36,4 @@ async def read_checked(storage: Storage, key: str, digest: str) -> AsyncGenerato
         found.update(chunk)
         yield chunk
     if found.hexdigest() != digest:
-        raise Damaged(f"damaged: the sha256 of its bytes is {found.hexdigest()}")
+        raise Damaged(f"damaged: the {algorithm} of its bytes is {found.hexdigest()}")

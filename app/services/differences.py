@@ -10,15 +10,17 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from sqlalchemy import Connection
 
-from app.db import audit, charts, repositories
+from app.db import audit, charts, held, repositories
 from app.db.audit import Shown
 from app.db.charts import BlobFacts, VersionRow
+from app.db.held import Held
 from app.db.rebuild import recount
 from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
-from app.domain.ledger import render_change
+from app.domain.ledger import read_change, render_change
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.services.replay import apply_change
 
 T = TypeVar("T")
 
@@ -26,7 +28,8 @@ T = TypeVar("T")
 class Difference(NamedTuple):
     """One thing that rows and ledger tell differently; `rows` or `ledger` is None where that side lacks it.
 
-    Both are VersionRow, Shown (what lists show of a chart), or the name and BlobFacts of a provenance file.
+    Both are VersionRow, Shown (what lists show of a chart), Held (by an OCI name), or the name and BlobFacts of a
+    provenance file.
     """
 
     rows: Any
@@ -54,6 +57,10 @@ def list_differences(rows: Connection, repository_id: int, ledger: Connection, r
     yield from _merge(
         audit.iterate_shown(rows, repository_id), audit.iterate_shown(ledger, replica_id), _first, _is_same_shown
     )
+    yield from _merge(
+        held.iterate_held(rows, repository_id), held.iterate_held(ledger, replica_id),
+        lambda one: one[:3], _is_same_line,
+    )  # fmt: skip
 
 
 def mend(transaction: Transaction, *, path: str, revision: int, page: list[Difference]) -> None:
@@ -63,13 +70,15 @@ def mend(transaction: Transaction, *, path: str, revision: int, page: list[Diffe
         raise AppError(Kind.CONFLICT, "they changed meanwhile")
     touched: set[str] = set()
     for rows, ledger in page:
-        item = rows or ledger
+        item = ledger or rows
         if isinstance(item, VersionRow):
             _mend_version(transaction, home, rows, ledger)
             touched.add(item.name)
         elif isinstance(item, Shown):
             _repeat_newest(transaction, home, item)
             touched.add(item.name)
+        elif isinstance(item, Held):
+            _mend_held(transaction, home, item, keep=ledger is not None)
         else:
             _mend_provenance(transaction, home, rows, ledger)
     for name in touched:
@@ -110,6 +119,17 @@ def _mend_provenance(
         transaction.record(home, render_change("remove", "provenance", filename=rows[0]))
 
 
+def _mend_held(transaction: Transaction, home: RepositoryRow, item: Held, *, keep: bool) -> None:
+    change = read_change(item.line)
+    line = item.line
+    if not keep:
+        key = "tag" if item.kind == "tag" else "digest"
+        change = {"op": "remove", "kind": item.kind, "name": item.name, key: item.key}
+        line = render_change("remove", item.kind, name=item.name, **{key: item.key})
+    apply_change(transaction, home.id, change)
+    transaction.record(home, line)
+
+
 def _merge(
     rows: Iterator[T], ledger: Iterator[T], key: Callable[[T], Any], same: Callable[[T, T], bool]
 ) -> Iterator[Difference]:
@@ -138,6 +158,10 @@ def _is_same_version(mine: VersionRow, theirs: VersionRow) -> bool:
     return replace(mine, entry=b"") == replace(theirs, entry=b"") and _is_same_json(mine.entry, theirs.entry)
 
 
+def _is_same_line(mine: Held, theirs: Held) -> bool:
+    return mine.line == theirs.line
+
+
 def _is_same_shown(mine: Shown, theirs: Shown) -> bool:
     """Of two versions that rank equal, either may stand for a chart."""
     return (mine.versions, mine.rank) == (theirs.versions, theirs.rank)
@@ -156,4 +180,6 @@ def _describe(item: Any) -> str:
         return f"version {item.name} {item.version}"
     if isinstance(item, Shown):
         return f"what lists show of chart {item.name}"
+    if isinstance(item, Held):
+        return f"{item.kind} {item.key} of {item.name}"
     return f"provenance of {item[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -132,9 +133,10 @@ class Opening:
             _log.error("another catalogue writes to this store now; this one only reads", hint=_HINT)
 
     async def close(self) -> None:
-        """Give back the right to write."""
+        """Give back the right to write; where that cannot be noted, on a full disk, it ends by itself."""
         if self._readiness.may_write_until:
-            await self._tenure.release()
+            with contextlib.suppress(StorageError, AppError):
+                await self._tenure.release()
 
     async def rescan(self) -> None:
         """Follow ChartMuseum's files once more, unless another process does."""

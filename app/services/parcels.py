@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+from app.db.artifacts import Child, ManifestRow
 from app.db.charts import BlobFacts, VersionRow
 from app.domain import names, times
-from app.domain.archive import read_chart
+from app.domain.archive import Chart, read_chart
+from app.domain.artifact import Artifact, File, derive
 from app.domain.index import render_entry
 from app.domain.inflate import Allowance
 from app.domain.provenance import read_provenance
@@ -29,12 +33,22 @@ _SMALL_INFLATED, _SMALL_YAML = 1024 * 1024, 64 * 1024
 """And at most this much of them, in bytes: 32 KiB of gzip can hold 30 MB, and YAML takes up to 1 us a byte."""
 
 
+class Pushed(NamedTuple):
+    """A manifest as a client pushed it, under which OCI name (its last segment) and tags."""
+
+    name: str
+    row: ManifestRow
+    children: tuple[Child, ...]
+    tags: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """What is to be published: an archive, a provenance file, or both.
 
     `filename` and `created` (ns since 1970) are given by those who bring charts from elsewhere; an upload is named
-    by its Chart.yaml and created now.
+    by its Chart.yaml and created now. `pushed` is the manifest by which both came in at the OCI door; then their bytes
+    are in storage already.
     """
 
     archive: bytes | None = None
@@ -43,14 +57,16 @@ class Parcel:
     created: int | None = None
     origin: str = "upload"
     force: bool = False
+    pushed: Pushed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an archive is: its row, and what search shows of it."""
+    """What an archive is: its row, what search shows of it, and how it looks as an OCI artifact with a provenance."""
 
     row: VersionRow
     summary: Summary
+    derive: Callable[[BlobFacts | None], Artifact]
 
     @property
     def blob(self) -> BlobFacts:
@@ -94,7 +110,8 @@ class Parcels:
 
 def _read_archive(parcel: Parcel, allowance: Allowance) -> Content:
     assert parcel.archive is not None
-    metadata, digest = read_chart(parcel.archive, allowance).metadata, hashlib.sha256(parcel.archive).hexdigest()
+    chart, digest = read_chart(parcel.archive, allowance), hashlib.sha256(parcel.archive).hexdigest()
+    metadata = chart.metadata
     filename = names.archive_name(metadata.name, metadata.version)
     if parcel.filename is not None:
         filename = names.check_filename(parcel.filename)
@@ -104,7 +121,12 @@ def _read_archive(parcel: Parcel, allowance: Allowance) -> Content:
     row = VersionRow(
         metadata.name, metadata.version, order, filename, digest, len(parcel.archive), created, parcel.origin, entry
     )
-    return Content(row, summarize(entry, order))
+    face = partial(_derive, chart, BlobFacts(digest, len(parcel.archive)))
+    return Content(row, summarize(entry, order), face)
+
+
+def _derive(chart: Chart, archive: BlobFacts, provenance: BlobFacts | None) -> Artifact:
+    return derive(chart.metadata, chart.modified, File(*archive), File(*provenance) if provenance else None)
 
 
 def _read_signature(parcel: Parcel) -> Signature | None:

@@ -18,7 +18,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection
 
-from app.db import charts, repositories
+from app.db import artifacts, charts, held, repositories
 from app.db.charts import BlobFacts, VersionRow
 from app.db.session import Database
 from app.db.transaction import Transaction
@@ -175,6 +175,7 @@ def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
     header = orjson.loads(next(numbered))
     repository = repositories.get_or_create(transaction.connection, header["repository"])
     charts.clear(transaction.connection, repository.id)
+    artifacts.clear(transaction.connection, repository.id)
     changes = map(read_change, numbered)
     _apply_changes(transaction, repository.id, header["revision"], header["committed"], changes)
 
@@ -189,9 +190,14 @@ def _apply_changes(
 ) -> None:
     ours, transaction.revision = transaction.revision, revision
     for change in changes:
-        _CHANGES[change["op"], change["kind"]](transaction, repository_id, change)
+        apply_change(transaction, repository_id, change)
     transaction.revision = ours
     repositories.touch(transaction.connection, repository_id, revision, committed)
+
+
+def apply_change(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    """Make rows what one line of the ledger says; nothing is recorded."""
+    _CHANGES[change["op"], change["kind"]](transaction, repository_id, change)
 
 
 def _put_version(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
@@ -213,6 +219,32 @@ def _put_provenance(transaction: Transaction, repository_id: int, change: dict[s
     charts.put_provenance(transaction, repository_id, change["filename"], blob, created=change["created"])
 
 
+def _put_manifest(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    row, children, contents = held.read_manifest_put(change)
+    artifacts.put_manifest(transaction, repository_id, change["name"], row, children, contents=contents)
+
+
+def _remove_manifest(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    artifacts.remove_manifest(transaction, repository_id, change["name"], change["digest"])
+
+
+def _put_tag(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    name, tag, digest = change["name"], change["tag"], change["digest"]
+    artifacts.put_tag(transaction, repository_id, name, tag, digest, updated=change["updated"])
+
+
+def _remove_tag(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    artifacts.remove_tag(transaction, repository_id, change["name"], change["tag"])
+
+
+def _put_blob(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    artifacts.put_link(transaction, repository_id, change["name"], change["digest"], change["size"])
+
+
+def _remove_blob(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
+    artifacts.remove_link(transaction, repository_id, change["name"], change["digest"])
+
+
 def _remove_provenance(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:
     charts.remove_provenance(transaction, repository_id, change["filename"])
 
@@ -222,4 +254,10 @@ _CHANGES = {
     ("remove", "version"): _remove_version,
     ("put", "provenance"): _put_provenance,
     ("remove", "provenance"): _remove_provenance,
+    ("put", "manifest"): _put_manifest,
+    ("remove", "manifest"): _remove_manifest,
+    ("put", "tag"): _put_tag,
+    ("remove", "tag"): _remove_tag,
+    ("put", "blob"): _put_blob,
+    ("remove", "blob"): _remove_blob,
 }

@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 import structlog
 from sqlalchemy import Connection
 
-from app.db import charts, repositories
+from app.db import charts, held, repositories
 from app.db.charts import render_version_put
 from app.db.session import Database
 from app.domain.ledger import (
@@ -130,6 +130,8 @@ def _lines(connection: Connection, repository_id: int) -> Iterator[bytes]:
         yield render_version_put(version)
     for filename, blob, created in charts.list_provenances(connection, repository_id):
         yield render_change("put", "provenance", filename=filename, digest=blob.digest, size=blob.size, created=created)
+    for one in held.iterate_held(connection, repository_id):
+        yield one.line
 
 
 async def _chunks(file: IO[bytes]) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,8 @@ from app.db import audit
 from app.db.audit import Use
 from app.db.charts import BlobFacts
 from app.db.session import Database
-from app.domain.ledger import blob_key
+from app.domain.ledger import BLOBS, blob_key, parse_blob_key
+from app.domain.oci import render_digest
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.reconcile import Findings, Reconcile
 from storage import LocalFiles, Storage, StorageError, StorageUnavailable, Sweeper
@@ -26,7 +27,6 @@ OLD_SECONDS = 24 * 3600.0
 
 _PARALLEL = 8
 _PAGE = 500
-_BLOBS = ".chartroom/blobs/sha256/"
 
 Notify = Callable[[int, int], None]
 
@@ -90,7 +90,7 @@ class Verify:
         uses = await self._database.read(lambda connection: audit.list_uses(connection, blob.digest))
         if not uses:
             return  # it was removed meanwhile
-        what = f"blob sha256:{blob.digest} ({_name(uses)}) is {reason}"
+        what = f"blob {render_digest(blob.digest)} ({_name(uses)}) is {reason}"
         if repair and (source := await self._mend_blob(blob, uses)):
             report.findings.mended.append(f"{what}: copied from {source}")
         else:
@@ -121,8 +121,10 @@ class Verify:
 
     async def _count_unreferenced(self, report: Report) -> None:
         page: dict[str, int] = {}
-        async for stat in self._storage.scan(_BLOBS):
-            page[stat.key.rpartition("/")[2]] = stat.size
+        async for stat in self._storage.scan(BLOBS):
+            digest = parse_blob_key(stat.key)
+            if digest is not None:
+                page[digest] = stat.size
             if len(page) == _PAGE:
                 await self._count_page(page, report)
         await self._count_page(page, report)

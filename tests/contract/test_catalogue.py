@@ -192,7 +192,7 @@ async def test_a_blob_that_is_needed_again_is_no_longer_condemned(database: Data
     await database.write(lambda transaction: transaction.connection.execute(condemn).rowcount)
     await database.write(put(row))
     found = await database.read(lambda connection: connection.execute(select(blobs)).all())
-    assert found == [(row.digest, 100, None)]
+    assert found == [(row.digest, 100, None, None)]
 
 
 async def test_the_catalogue_is_one_row(database: Database) -> None:

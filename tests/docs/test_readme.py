@@ -104,7 +104,7 @@ def test_every_name_in_capitals_is_one_of_chartmuseums() -> None:
 def test_every_command_of_the_table_is_one_and_all_are_there() -> None:
     typed = [shlex.split(row[0].strip("`")) for row in list_rows("Commands")]
     assert [name for name, _ in map(parse_command, (words[1:] for words in typed))] == [
-        "serve", "worker", "migrate", "check-config", "import", "export", "reindex", "verify"
+        "serve", "worker", "migrate", "check-config", "import", "export", "reindex", "verify", "gc"
     ]  # fmt: skip
 
 

@@ -140,7 +140,8 @@ async def test_every_upload_is_seen_by_the_other_process_at_once_and_none_is_los
         expected = {f"chart{n % 10}-1.{n}.0.tgz": digest_of(make_numbered(n)) for n in range(_UPLOADS)}
         for client in clients:
             assert await list_index(client) == expected
-    assert sum(len(segment.changes) for segment in (await read_chain(fleet.storage))[""]) == _UPLOADS
+    changes = [change for segment in (await read_chain(fleet.storage))[""] for change in segment.changes]
+    assert sum(change["kind"] == "version" for change in changes) == _UPLOADS
     await race_for_one_version(fleet)
 
 
@@ -170,7 +171,8 @@ async def race_for_one_version(fleet: Fleet) -> None:
                 assert got.content == contents[statuses.index(201)]
         for client in clients:
             assert len(await list_index(client)) == _UPLOADS + 20
-    assert sum(len(segment.changes) for segment in (await read_chain(fleet.storage))[""]) == _UPLOADS + 20
+    changes = [change for segment in (await read_chain(fleet.storage))[""] for change in segment.changes]
+    assert sum(change["kind"] == "version" for change in changes) == _UPLOADS + 20
 
 
 async def test_what_one_process_removes_or_replaces_the_other_does_not_serve_any_more(

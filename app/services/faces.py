@@ -1,0 +1,96 @@
+"""The OCI face of a chart version: the manifest under the tag of its version, made here or pushed by a client.
+
+Every function works inside of the transaction that changes the chart, and records what it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.db import artifacts, charts
+from app.db.artifacts import BLOB, Child, ManifestRow
+from app.db.charts import BlobFacts
+from app.db.repositories import RepositoryRow
+from app.db.transaction import Transaction
+from app.domain.artifact import HELM_CONFIG, File, explain_classic_only, with_provenance
+from app.domain.oci import MANIFEST_TYPE, RegistryError, digest_of, read_manifest, render_digest, tag_of
+from app.errors import Kind
+from app.services import holdings
+from app.services.parcels import Content, Pushed
+
+
+def put_derived(transaction: Transaction, home: RepositoryRow, chart: Content) -> str:
+    """Give a chart version that was uploaded its manifest and tag; answer a warning if OCI cannot name it, else ""."""
+    row = chart.row
+    warning = explain_classic_only(home.path, row.name, row.version)
+    if warning:
+        return warning
+    signed = charts.find_provenance(transaction.connection, home.id, row.filename)
+    artifact = chart.derive(signed)
+    manifest = _make_row(transaction, artifact.digest, artifact.manifest, artifact.annotations)
+    children = [Child(artifact.config_digest, BLOB), Child(row.digest, BLOB)]
+    children += [Child(signed.digest, BLOB)] if signed else []
+    _put(transaction, home, row.name, row.version, manifest, children, {artifact.config_digest: artifact.config})
+    return ""
+
+
+def add_provenance(transaction: Transaction, home: RepositoryRow, filename: str, signed: BlobFacts) -> None:
+    """Give a chart that has got a provenance file the manifest with two layers; the old one stays until collected."""
+    chart = charts.find_chart_of(transaction.connection, home.id, filename)
+    old = chart and artifacts.find_tagged(transaction.connection, home.id, chart[0], tag_of(chart[1]))
+    if chart is None or old is None:
+        return
+    content = with_provenance(old.content, File(*signed))
+    manifest = read_manifest(content, MANIFEST_TYPE)
+    row = _make_row(transaction, digest_of(content), content, old.annotations)
+    children = [Child(digest, BLOB) for digest in manifest.needed]
+    inline = [artifacts.find_blob(transaction.connection, home.id, chart[0], digest) for digest in manifest.needed]
+    contents = {blob.digest: blob.content for blob in inline if blob and blob.content is not None}
+    _put(transaction, home, chart[0], chart[1], row, children, contents)
+
+
+def store_pushed(transaction: Transaction, home: RepositoryRow, pushed: Pushed, needed: Sequence[str]) -> None:
+    """Store a client's manifest with its tags. Raises RegistryError MANIFEST_BLOB_UNKNOWN where blobs are missing."""
+    connection, name = transaction.connection, pushed.name
+    missing = [digest for digest in needed if artifacts.find_blob(connection, home.id, name, digest) is None]
+    if missing:
+        raise blobs_unknown(missing)
+    if artifacts.find_manifest(connection, home.id, name, pushed.row.digest) is None:
+        row = replace(pushed.row, created=transaction.now, untagged=transaction.now)
+        holdings.put_manifest(transaction, home, name, row, pushed.children, {})
+    for tag in pushed.tags:
+        holdings.put_tag(transaction, home, name, tag, pushed.row.digest)
+
+
+def drop(transaction: Transaction, home: RepositoryRow, name: str, version: str, *, keep_manifest: bool) -> None:
+    """Take the tag of a version away, and its manifest unless another tag or manifest needs it."""
+    digest = artifacts.find_tag(transaction.connection, home.id, name, tag_of(version))
+    if digest is None:
+        return
+    holdings.remove_tag(transaction, home, name, tag_of(version))
+    needed = artifacts.list_tags_of(transaction.connection, home.id, name, digest)
+    if not keep_manifest and not needed and not artifacts.is_referenced(transaction.connection, home.id, name, digest):
+        holdings.remove_manifest(transaction, home, name, digest)
+
+
+def blobs_unknown(digests: Sequence[str]) -> RegistryError:
+    """Answer the error for a manifest whose blobs are missing."""
+    text = "the manifest refers to blobs that this repository does not have; push them first"
+    detail = [{"digest": render_digest(digest)} for digest in digests]
+    return RegistryError(Kind.NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", text, detail=detail)
+
+
+def _make_row(transaction: Transaction, digest: str, content: bytes, annotations: bytes) -> ManifestRow:
+    return ManifestRow(
+        digest, MANIFEST_TYPE, HELM_CONFIG, "", annotations, content, "derived", transaction.now, transaction.now
+    )
+
+
+def _put(
+    transaction: Transaction, home: RepositoryRow, name: str, version: str, row: ManifestRow,
+    children: Sequence[Child], contents: dict[str, bytes],
+) -> None:  # fmt: skip
+    if artifacts.find_manifest(transaction.connection, home.id, name, row.digest) is None:
+        holdings.put_manifest(transaction, home, name, row, children, contents)
+    holdings.put_tag(transaction, home, name, tag_of(version), row.digest)

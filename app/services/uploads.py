@@ -1,0 +1,197 @@
+"""Blobs on their way in at the OCI door: sessions that outlive a restart and move from worker to worker.
+
+Each request that brings bytes puts them into storage as a part of its own; only then does the session's row move its
+offset, from the value that was read to the next one (compare and set). Nothing of a session lies in this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterable
+from functools import partial
+from uuid import uuid4
+
+from app.db import repositories, uploads
+from app.db.session import Database
+from app.db.transaction import Transaction
+from app.db.uploads import Part, UploadRow
+from app.domain.ledger import blob_key
+from app.domain.oci import RegistryError, hash_name, render_digest, upload_unknown
+from app.errors import Kind
+from app.services import holdings
+from app.services.blobs import claim
+from app.services.ledger import Ledger
+from storage import Storage
+
+_FOLDER = ".chartroom/uploads/"
+
+
+class OutOfOrder(RegistryError):
+    """Bytes that do not follow those which came before; `session` says where the upload stands."""
+
+    def __init__(self, session: UploadRow) -> None:
+        text = f"the next byte of this upload is {session.offset}; ask for its state and go on from there"
+        super().__init__(Kind.INVALID, "BLOB_UPLOAD_INVALID", text)
+        self.session = session
+
+
+class Uploads:
+    """The upload sessions of every repository."""
+
+    def __init__(self, database: Database, storage: Storage, ledger: Ledger) -> None:
+        self._database = database
+        self._storage = storage
+        self._ledger = ledger
+
+    async def start(self, repository: str, name: str, algorithm: str = "sha256") -> UploadRow:
+        """Begin a session for a blob of the OCI name `name` in a repository."""
+        uuid = str(uuid4())
+
+        def work(transaction: Transaction) -> UploadRow:
+            row = UploadRow(uuid, repository, name, algorithm, 0, (), transaction.now)
+            uploads.create(transaction, row)
+            return row
+
+        return (await self._database.write(work)).result
+
+    async def find(self, repository: str, name: str, uuid: str) -> UploadRow:
+        """Answer a session. Raises RegistryError NOT_FOUND (BLOB_UPLOAD_UNKNOWN)."""
+        row = await self._database.read(lambda connection: uploads.find(connection, uuid))
+        if row is None or (row.repository, row.name) != (repository, name):
+            raise upload_unknown(uuid)
+        return row
+
+    async def append(self, session: UploadRow, start: int | None, chunks: AsyncIterable[bytes]) -> UploadRow:
+        """Add bytes that begin at `start` (None: where the upload stands); answer the session as it is then.
+
+        Raises OutOfOrder when they begin elsewhere, or when another request has moved the session meanwhile.
+        """
+        if start is not None and start != session.offset:
+            raise OutOfOrder(session)
+        part = await self._put_part(session, chunks)
+        moved = session._replace(
+            offset=session.offset + part.size, parts=(*session.parts, part), touched=time.time_ns()
+        )
+        advance = partial(uploads.advance, new=moved, old_offset=session.offset)
+        if not (await self._database.write(advance)).result:
+            await self._storage.delete(part.key)
+            raise OutOfOrder(await self.find(session.repository, session.name, session.uuid))
+        return moved
+
+    async def finish(self, session: UploadRow, digest: str, start: int | None, chunks: AsyncIterable[bytes]) -> None:
+        """Add the last bytes, if any, and make all of them the blob with this digest.
+
+        Raises OutOfOrder as `append` does; RegistryError DIGEST_INVALID when they are other bytes: the session is over.
+        """
+        if session.offset == 0 and start in (None, 0):  # all at once, as helm does: straight to its place
+            await self._put_blob(session.repository, session.name, digest, chunks, session=session)
+            return
+        session = await self.append(session, start, chunks)
+        found = await self._hash(session, hash_name(digest))
+        if found != digest:
+            await self.cancel(session)
+            raise _mismatch(digest, found)
+        await claim(self._database, digest)
+        await self._storage.put(blob_key(digest), self._read_parts(session))
+        await self._link(session.repository, session.name, digest, session.offset, session.uuid)
+        await self._drop_parts(session)
+
+    async def put_whole(self, repository: str, name: str, digest: str, chunks: AsyncIterable[bytes]) -> None:
+        """Store a blob that came in one request. Raises RegistryError DIGEST_INVALID."""
+        await self._put_blob(repository, name, digest, chunks, session=None)
+
+    async def cancel(self, session: UploadRow) -> None:
+        """Forget a session and what it brought."""
+        await self._database.write(lambda transaction: uploads.remove(transaction, session.uuid))
+        await self._drop_parts(session)
+
+    async def sweep(self, older_than_seconds: float) -> int:
+        """Forget the sessions that nobody touched for so long, and parts without a session; answer how many went."""
+        before = time.time_ns() - int(older_than_seconds * 1e9)
+        stale = await self._database.read(lambda connection: uploads.list_stale(connection, before))
+        for session in stale:
+            await self.cancel(session)
+        orphans = 0
+        async for stat in self._storage.scan(_FOLDER):
+            if stat.modified.timestamp() * 1e9 < before and not await self._is_known(stat.key):
+                await self._storage.delete(stat.key)
+                orphans += 1
+        return len(stale) + orphans
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    async def _put_part(self, session: UploadRow, chunks: AsyncIterable[bytes]) -> Part:
+        key = f"{_FOLDER}{session.uuid}/{session.offset:020d}-{secrets.token_hex(4)}"
+        meter = _Meter("sha256")
+        await self._storage.put(key, meter.measure(chunks))
+        return Part(key, meter.size, meter.digest)
+
+    async def _put_blob(
+        self, repository: str, name: str, digest: str, chunks: AsyncIterable[bytes], *, session: UploadRow | None
+    ) -> None:
+        meter = _Meter(hash_name(digest), wanted=digest)
+        await claim(self._database, digest)
+        await self._storage.put(blob_key(digest), meter.measure(chunks))
+        await self._link(repository, name, digest, meter.size, session.uuid if session else "")
+
+    async def _hash(self, session: UploadRow, algorithm: str) -> str:
+        if algorithm == "sha256" and len(session.parts) == 1:
+            return session.parts[0].sha256
+        found = hashlib.new(algorithm)
+        async for chunk in self._read_parts(session):
+            found.update(chunk)
+        return found.hexdigest()
+
+    async def _read_parts(self, session: UploadRow) -> AsyncGenerator[bytes, None]:
+        for part in session.parts:
+            async for chunk in await self._storage.open(part.key):
+                yield chunk
+
+    async def _link(self, repository: str, name: str, digest: str, size: int, uuid: str) -> None:
+        def work(transaction: Transaction) -> None:
+            home = repositories.get_or_create(transaction.connection, repository)
+            holdings.put_link(transaction, home, name, digest, size)
+            if uuid:
+                uploads.remove(transaction, uuid)
+
+        await self._ledger.write(work)
+
+    async def _drop_parts(self, session: UploadRow) -> None:
+        for part in session.parts:
+            await self._storage.delete(part.key)
+
+    async def _is_known(self, key: str) -> bool:
+        uuid = key.removeprefix(_FOLDER).partition("/")[0]
+        return await self._database.read(lambda connection: uploads.find(connection, uuid)) is not None
+
+
+class _Meter:
+    """Measures and hashes chunks that pass; with `wanted` it raises DIGEST_INVALID instead of ending on other bytes."""
+
+    def __init__(self, algorithm: str, wanted: str = "") -> None:
+        self._hash = hashlib.new(algorithm)
+        self._wanted = wanted
+        self.size = 0
+
+    @property
+    def digest(self) -> str:
+        """The hex digest of what has passed."""
+        return self._hash.hexdigest()
+
+    async def measure(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+        """Pass chunks on. A `put` of them leaves nothing when this raises."""
+        async for chunk in chunks:
+            self.size += len(chunk)
+            self._hash.update(chunk)
+            yield chunk
+        if self._wanted and self.digest != self._wanted:
+            raise _mismatch(self._wanted, self.digest)
+
+
+def _mismatch(wanted: str, found: str) -> RegistryError:
+    text = (
+        f"the digest of the bytes that came is {render_digest(found)}, not {render_digest(wanted)}; nothing was stored"
+    )
+    return RegistryError(Kind.INVALID, "DIGEST_INVALID", text)

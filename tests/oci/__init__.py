@@ -1,0 +1,1 @@
+"""The OCI door: the specification, real clients, and one chart behind both doors."""
