@@ -109,7 +109,7 @@ class Collector:
             await self._database.write(partial(garbage.condemn, digests=doomed[at : at + _BATCH]))
         async for orphans in self._find_orphans():
             count += len(orphans)
-            if not dry_run:
+            if orphans and not dry_run:
                 await self._database.write(partial(garbage.adopt, found=orphans))
         return count
 

@@ -18,7 +18,7 @@ _SECONDS = 240
 
 
 def ask_helm(task: str, **facts: Any) -> Any:
-    """Run `task` (`index`, `pull`, `sign` or `verify`) in Helm's code and answer its result."""
+    """Run `task` (`index`, `pull`, `sign`, `verify` or `push_and_pull`) in Helm's code and answer its result."""
     if importlib.util.find_spec("helm_python") is None:
         missing("helm-sdk")
     done = subprocess.run(
@@ -56,7 +56,27 @@ def _verify(archive: str, keyring: str) -> Any:
     return helm_python.verify(archive, keyring)
 
 
+def _push_and_pull(archive: str, host: str, path: str, name: str, login: list[str], destination: str) -> Any:
+    """Push a chart with what lies beside it, and pull it by version, by range and without any."""
+    import helm_python
+
+    with_login = helm_python.RegistryClient(plain_http=True, credentials_file=f"{destination}/credentials.json")
+    if login:
+        with_login.login(host, *login, plain_http=True)
+    pushed = with_login.push(archive, f"oci://{host}/{path}", plain_http=True)
+    found = {"pushed": pushed, "tags": with_login.tags(f"{host}/{path}/{name}"), "pulled": []}
+    for number, version in enumerate(("1.2.3", "~1.2.0", None)):
+        folder = Path(destination) / str(number)
+        folder.mkdir()
+        reference = f"oci://{host}/{path}/{name}"
+        helm_python.pull(reference, client=with_login, version=version, destination=str(folder), plain_http=True)
+        found["pulled"].append(sorted(path.name for path in folder.iterdir()))
+    with_login.close()
+    return found
+
+
 if __name__ == "__main__":
     _asked = json.loads(sys.stdin.read())
-    _work = {"index": _index, "pull": _pull, "sign": _sign, "verify": _verify}[_asked.pop("task")]
+    _tasks = {"index": _index, "pull": _pull, "sign": _sign, "verify": _verify, "push_and_pull": _push_and_pull}
+    _work = _tasks[_asked.pop("task")]
     sys.stdout.write(json.dumps(_work(**_asked), default=str))
