@@ -97,7 +97,7 @@ _PUT_MANIFEST = Statement(
         index_elements=_KEYS,
         set_={
             column: _NEW_MANIFEST.excluded[column]
-            for column in ("media_type", "artifact_type", "subject", "annotations", "origin", "created")
+            for column in ("media_type", "artifact_type", "subject", "annotations", "origin", "created", "untagged")
         },
     ),
     ["repository_id", "name", *ManifestRow.__slots__],
@@ -236,12 +236,18 @@ def put_manifest(
         _PUT_LINK.run_many(connection, [{**shared, "digest": one.digest, "kind": one.kind} for one in children])
 
 
-def put_tag(transaction: Transaction, repository_id: int, name: str, tag: str, digest: str, *, updated: int) -> None:
-    """Let a tag name a manifest; `updated` in ns. One that it named before is noted as untagged."""
+def put_tag(
+    transaction: Transaction, repository_id: int, name: str, tag: str, digest: str, *,
+    updated: int, is_new: bool = False,
+) -> None:  # fmt: skip
+    """Let a tag name a manifest; `updated` in ns. One that it named before is noted as untagged.
+
+    `is_new` says that the manifest was put just now, as one that has a tag.
+    """
     connection = transaction.connection
     old = find_tag(connection, repository_id, name, tag)
     _PUT_TAG.run(connection, repository_id=repository_id, name=name, tag=tag, digest=digest, updated=updated)
-    for one in dict.fromkeys((digest, old or digest)):
+    for one in {digest, old or digest} - ({digest} if is_new else set()):
         _NOTE_UNTAGGED.run(connection, repository=repository_id, its_name=name, wanted=one, moment=updated)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from sqlalchemy import Connection
 
 from app.db import charts as rows
-from app.db import repositories
+from app.db import garbage, repositories
 from app.db.artifacts import BLOB
 from app.db.charts import BlobFacts
 from app.db.repositories import RepositoryRow
@@ -22,7 +23,6 @@ from app.domain.ledger import blob_key, render_change
 from app.domain.retention import choose_surplus
 from app.errors import AppError, Kind
 from app.services import faces
-from app.services.blobs import claim
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Parcel, Parcels, Pushed, Signature
 from storage import Storage
@@ -83,15 +83,18 @@ class Charts:
         chart, signature = await self._parcels.read(parcel)
         if overwrite is None:
             overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
-        refused = await self._database.read(
-            lambda connection: self._find_conflict(
-                connection, repository, chart, signature, overwrite, pushed=parcel.pushed is not None
-            )
-        )
+        is_pushed = parcel.pushed is not None
+
+        def look(connection: Connection) -> tuple[Published | None, list[str]]:
+            refused = self._find_conflict(connection, repository, chart, signature, overwrite, pushed=is_pushed)
+            blobs = [read.blob.digest for read in (chart, signature) if read is not None]
+            return refused, [digest for digest in blobs if garbage.is_condemned(connection, digest)]
+
+        refused, condemned = await self._database.read(look)
         if refused is not None and (parcel.pushed is None or refused.outcome is Outcome.CONFLICT):
             return refused
         if parcel.pushed is None:  # else their bytes are in storage already
-            await self._put_blobs(parcel, chart, signature)
+            await self._put_blobs(parcel, chart, signature, condemned)
         work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
         return await self._ledger.write(work.run)
 
@@ -100,10 +103,13 @@ class Charts:
         chart, _signature = await self._parcels.read(parcel)
         return (chart.row.name, chart.row.version) if chart else ("", "")
 
-    async def _put_blobs(self, parcel: Parcel, chart: Content | None, signature: Signature | None) -> None:
+    async def _put_blobs(
+        self, parcel: Parcel, chart: Content | None, signature: Signature | None, condemned: list[str]
+    ) -> None:
         held = ((parcel.archive, chart), (parcel.provenance, signature))
         blobs = {read.blob.digest: content for content, read in held if content is not None and read is not None}
-        await claim(self._database, *blobs)
+        if condemned:
+            await self._database.write(partial(garbage.pardon, digests=condemned))
         self._database.announce()  # writes that are on their way together are committed together
         try:
             for digest, content in blobs.items():

@@ -82,15 +82,12 @@ def blobs_unknown(digests: Sequence[str]) -> RegistryError:
 
 
 def _make_row(transaction: Transaction, digest: str, content: bytes, annotations: bytes) -> ManifestRow:
-    return ManifestRow(
-        digest, MANIFEST_TYPE, HELM_CONFIG, "", annotations, content, "derived", transaction.now, transaction.now
-    )
+    return ManifestRow(digest, MANIFEST_TYPE, HELM_CONFIG, "", annotations, content, "derived", transaction.now)
 
 
 def _put(
     transaction: Transaction, home: RepositoryRow, name: str, version: str, row: ManifestRow,
     children: Sequence[Child], contents: dict[str, bytes],
 ) -> None:  # fmt: skip
-    if artifacts.find_manifest(transaction.connection, home.id, name, row.digest) is None:
-        holdings.put_manifest(transaction, home, name, row, children, contents)
-    holdings.put_tag(transaction, home, name, tag_of(version), row.digest)
+    holdings.put_manifest(transaction, home, name, row, children, contents)
+    holdings.put_tag(transaction, home, name, tag_of(version), row.digest, is_new=True)

@@ -20,9 +20,11 @@ def put_manifest(
     transaction.record(home, held.render_manifest_put(name, row, children, contents))
 
 
-def put_tag(transaction: Transaction, home: RepositoryRow, name: str, tag: str, digest: str) -> None:
-    """Let a tag name a manifest from now on."""
-    artifacts.put_tag(transaction, home.id, name, tag, digest, updated=transaction.now)
+def put_tag(
+    transaction: Transaction, home: RepositoryRow, name: str, tag: str, digest: str, *, is_new: bool = False
+) -> None:
+    """Let a tag name a manifest from now on; one that `is_new` was put as tagged."""
+    artifacts.put_tag(transaction, home.id, name, tag, digest, updated=transaction.now, is_new=is_new)
     facts = {"name": name, "tag": tag, "digest": digest, "updated": transaction.now}
     transaction.record(home, render_change("put", "tag", **facts))
 

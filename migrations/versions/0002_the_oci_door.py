@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(128), nullable=False),
         sa.Column("updated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("repository_id", "name", "tag", name=op.f("pk_tags")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_tags_repository_id_name_digest"), "tags", ["repository_id", "name", "digest"])
     op.create_table(
@@ -53,6 +54,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("touched", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("repository_id", "name", "digest", "manifest", name=op.f("pk_links")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_links_repository_id_name_manifest"), "links", ["repository_id", "name", "manifest"])
     op.create_index(op.f("ix_links_digest"), "links", ["digest"])

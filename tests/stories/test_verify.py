@@ -215,3 +215,45 @@ async def test_rows_on_postgres_are_compared_and_mended_too(tmp_path: Path, post
         assert (await run_verify(tmp_path, database=postgres_url)).code == WRONG
         assert (await run_verify(tmp_path, database=postgres_url, repair=True)).code == CLEAN
         assert len(await get_entries(client)) == 5
+
+
+HARM = {
+    "DELETE FROM tags": "tag 0.1.0 of mychart is in the ledger and not in the rows",
+    "DELETE FROM manifests": "of mychart is in the ledger and not in the rows",
+    "UPDATE manifests SET content = x'7b7d'": "of mychart differs between rows and ledger",
+    "UPDATE tags SET digest = 'x'": "tag 0.1.0 of mychart differs between rows and ledger",
+    "DELETE FROM links WHERE manifest = ''": "of pushed is in the ledger and not in the rows",
+    "INSERT INTO tags SELECT repository_id, name, 'stray', digest, updated FROM tags":
+        "tag stray of mychart is in the rows and not in the ledger",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARM)
+async def test_what_oci_names_hold_is_compared_and_mended(tmp_path: Path, harm: str) -> None:
+    blob = b"a blob that was pushed alone"
+    async with open_house(tmp_path) as (client, _):
+        await publish(client, "0.1.0")
+        address = "/v2/pushed/blobs/uploads/"
+        assert (await client.post(f"{address}?digest=sha256:{sha256(blob)}", content=blob)).status_code == 201
+        before = (await client.get("/v2/mychart/manifests/0.1.0")).content
+    execute(tmp_path, harm)
+    said = await run_verify(tmp_path)
+    assert said.code == WRONG
+    assert said.find(HARM[harm])
+    assert (await run_verify(tmp_path, repair=True)).code == CLEAN
+    assert (await run_verify(tmp_path)).code == CLEAN
+    async with open_house(tmp_path) as (client, _):
+        assert (await client.get("/v2/mychart/manifests/0.1.0")).content == before
+        assert (await client.get("/v2/mychart/tags/list")).json()["tags"] == ["0.1.0"]
+        assert (await client.get(f"/v2/pushed/blobs/sha256:{sha256(blob)}")).content == blob
+
+
+async def test_a_pushed_blob_is_hashed_again(tmp_path: Path) -> None:
+    blob = b"a blob that no chart uses"
+    async with open_house(tmp_path) as (client, _):
+        address = f"/v2/pushed/blobs/uploads/?digest=sha256:{sha256(blob)}"
+        assert (await client.post(address, content=blob)).status_code == 201
+    blob_of(tmp_path, blob).write_bytes(b"other bytes")
+    said = await run_verify(tmp_path)
+    assert said.code == WRONG
+    assert f"blob sha256:{sha256(blob)} (pushed) is damaged" in said.find("damaged")
