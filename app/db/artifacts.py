@@ -95,10 +95,7 @@ _KEYS = ["repository_id", "name", "digest"]
 _PUT_MANIFEST = Statement(
     _NEW_MANIFEST.on_conflict_do_update(
         index_elements=_KEYS,
-        set_={
-            column: _NEW_MANIFEST.excluded[column]
-            for column in ("media_type", "artifact_type", "subject", "annotations", "origin", "created", "untagged")
-        },
+        set_={column: _NEW_MANIFEST.excluded[column] for column in ManifestRow.__slots__ if column != "digest"},
     ),
     ["repository_id", "name", *ManifestRow.__slots__],
 )
