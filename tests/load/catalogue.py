@@ -12,19 +12,25 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+import orjson
+from sqlalchemy import Connection, Table, insert
 
 import migrations
 from app.db import repositories, tables
+from app.db.artifacts import BLOB, Child, ManifestRow
+from app.db.held import render_manifest_put
 from app.db.session import Database
 from app.domain import times
+from app.domain.artifact import HELM_CONFIG, File, derive
 from app.domain.index import render_entry
-from app.domain.ledger import render_entry_change, render_segment, repository_folder, segment_key
+from app.domain.ledger import render_change, render_entry_change, render_segment, repository_folder, segment_key
+from app.domain.metadata import Dependency, Maintainer, Metadata
 from app.domain.names import archive_name
+from app.domain.oci import MANIFEST_TYPE, tag_of
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.settings import load_settings
-from tests.load.generated import name_chart, render_config
+from tests.load.generated import MODIFIED, name_chart, render_config
 
 _BATCH = 5000
 _PER_CHART = 10
@@ -89,6 +95,8 @@ class _Filler:
         self._repository = repositories.get_or_create(connection, "").id
         self._charts: dict[str, dict[str, Any]] = {}
         self._revision = 0
+        kept = (tables.blobs, tables.manifests, tables.links, tables.tags)
+        self._artifacts: dict[Table, list[dict[str, Any]]] = {table: [] for table in kept}
 
     def run(self, versions: Iterator[Given]) -> None:
         committed = 0
@@ -97,9 +105,12 @@ class _Filler:
             for at in range(0, len(batch), self._together):
                 committed = batch[min(at + self._together, len(batch)) - 1].created
                 rows += self._commit(batch[at : at + self._together], committed)
-            blobs = {row["digest"]: {"digest": row["digest"], "size": row["size"]} for row in rows}
+            blobs = [{"digest": row["digest"], "size": row["size"], "content": None} for row in rows]
             self._connection.execute(insert(tables.chart_versions), rows)
-            self._connection.execute(insert(tables.blobs), list(blobs.values()))
+            self._connection.execute(insert(tables.blobs), blobs)
+            for table, waiting in self._artifacts.items():
+                self._connection.execute(insert(table), waiting)
+                waiting.clear()
         self._connection.execute(insert(tables.charts), list(self._charts.values()))
         repositories.touch(self._connection, self._repository, self._revision, committed)
         repositories.move_revision(self._connection, self._revision)
@@ -107,7 +118,7 @@ class _Filler:
     def _commit(self, group: list[Given], committed: int) -> list[dict[str, Any]]:
         self._revision += 1
         lines: list[bytes] = []
-        rows = [self._add(given, lines) for given in group]
+        rows = [self._add(given, lines, committed) for given in group]
         content = render_segment(
             lines, repository="", revision=self._revision, previous=self._revision - 1,
             catalogue=self._identity, committed=committed,
@@ -115,7 +126,7 @@ class _Filler:
         (self._folder / segment_key("", self._revision, self._identity, content)).write_bytes(content)
         return rows
 
-    def _add(self, given: Given, lines: list[bytes]) -> dict[str, Any]:
+    def _add(self, given: Given, lines: list[bytes], committed: int) -> dict[str, Any]:
         filename, order = archive_name(given.name, given.version), sort_key(given.version)
         entry = render_entry(
             given.config, filename=filename, created=times.render_time(given.created), digest=given.digest
@@ -126,8 +137,35 @@ class _Filler:
         }  # fmt: skip
         self._note_chart(given.name, entry, order)
         lines.append(render_entry_change({"chart": given.name, **facts}, entry))
+        self._add_artifact(given, lines, committed)
         key = {"repository_id": self._repository, "name": given.name, "sort_key": order, "entry": entry}
         return {**key, **facts}
+
+    def _add_artifact(self, given: Given, lines: list[bytes], committed: int) -> None:
+        artifact = derive(_read_metadata(given.config), MODIFIED, File(given.digest, given.size), None)
+        row = ManifestRow(
+            artifact.digest,
+            MANIFEST_TYPE,
+            HELM_CONFIG,
+            "",
+            artifact.annotations,
+            artifact.manifest,
+            "derived",
+            committed,
+        )
+        children = [Child(artifact.config_digest, BLOB), Child(given.digest, BLOB)]
+        tag, place = tag_of(given.version), {"repository_id": self._repository, "name": given.name}
+        config = {"digest": artifact.config_digest, "size": len(artifact.config), "content": artifact.config}
+        self._artifacts[tables.blobs].append(config)
+        columns = {column: getattr(row, column) for column in ManifestRow.__slots__}
+        self._artifacts[tables.manifests].append({**place, **columns})
+        self._artifacts[tables.links] += [
+            {**place, "digest": child.digest, "manifest": row.digest, "kind": child.kind, "touched": committed}
+            for child in children
+        ]
+        self._artifacts[tables.tags].append({**place, "tag": tag, "digest": row.digest, "updated": committed})
+        lines.append(render_manifest_put(given.name, row, children, {artifact.config_digest: artifact.config}))
+        lines.append(render_change("put", "tag", name=given.name, tag=tag, digest=row.digest, updated=committed))
 
     def _note_chart(self, name: str, entry: bytes, order: bytes) -> None:
         summary = summarize(entry, order)
@@ -136,3 +174,15 @@ class _Filler:
         row["revision"] = self._revision
         if row["versions"] == 1 or summary.rank >= row["rank"]:
             row |= {slot: getattr(summary, slot) for slot in type(summary).__slots__}
+
+
+def _read_metadata(config: bytes) -> Metadata:
+    """Read a config that `render_config` wrote."""
+    facts = orjson.loads(config)
+    names = {"apiVersion": "api_version", "appVersion": "app_version", "kubeVersion": "kube_version"}
+    values = {
+        names.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in facts.items()
+    }
+    values["maintainers"] = tuple(Maintainer(**one) for one in facts.get("maintainers", ()))
+    values["dependencies"] = tuple(Dependency(**one) for one in facts.get("dependencies", ()))
+    return Metadata(**values)

@@ -16,6 +16,9 @@ import orjson
 import yaml
 from isal import isal_zlib
 
+MODIFIED = 1_700_000_000
+"""When every file of a chart was changed, in seconds since 1970."""
+
 _WORDS = [
     "apache",
     "backend",
@@ -169,7 +172,7 @@ def _tar(name: str, files: dict[str, bytes]) -> bytes:
     target = io.BytesIO()
     for path, content in files.items():
         member = tarfile.TarInfo(f"{name}/{path}")
-        member.size, member.mtime = len(content), 1_700_000_000
+        member.size, member.mtime = len(content), MODIFIED
         target.write(member.tobuf(tarfile.USTAR_FORMAT))
         target.write(content + bytes(-len(content) % 512))
     return target.getvalue()
