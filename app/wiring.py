@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.db import repositories
 from app.db.session import Database
+from app.errors import AppError
 from app.jobs.schedule import Schedule
 from app.metrics import Requests, WorkerCounts
 from app.routes.deps import Parts, UploadForm
@@ -38,6 +39,7 @@ from app.services.revisions import Revisions
 from app.services.search import Search
 from app.services.snapshots import Snapshots
 from app.services.tenure import Tenure
+from app.services.upgrade import Upgrade
 from app.services.uploads import Uploads
 from app.settings import BucketPlace, Settings
 from storage import Closeable, Storage, StorageError, Sweeper
@@ -64,6 +66,7 @@ class House:
     opening: Opening
     schedule: Schedule
     collector: Collector
+    upgrade: Upgrade
     _opening: asyncio.Task[None] | None = field(default=None)
 
     def start(self) -> None:
@@ -82,6 +85,9 @@ class House:
     async def _make_ready(self) -> None:
         await self.opening.run()
         self.schedule.start()
+        with contextlib.suppress(StorageError, AppError):  # the next start tries again
+            if self.parts.readiness.may_write_until:
+                await self.upgrade.run()
         if isinstance(self.storage, Sweeper):
             with contextlib.suppress(StorageError):  # a disk or bucket that fails says so elsewhere
                 await self.storage.sweep()
@@ -147,7 +153,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     )  # fmt: skip
     return House(
         settings, store, database, ledger, revisions, charts, Counts(database), parts, observer,
-        workers, opening, schedule, collector,
+        workers, opening, schedule, collector, Upgrade(database, store, ledger),
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
 
 class FilesystemStorage:
-    """Keeps the contract of Storage, InlineReader and LocalFiles under `root`, which is made when needed."""
+    """Keeps the contract of Storage, InlineReader, Mover and LocalFiles under `root`, which is made when needed."""
 
     def __init__(self, root: Path) -> None:
         self._folders = Folders(os.path.realpath(root))
@@ -88,6 +88,13 @@ class FilesystemStorage:
         check_key(key)
         with self._translated("delete", key):
             await self._threads.run(self._delete, key)
+
+    async def move(self, source: str, target: str) -> None:
+        """Rename an object, durably. Raises ObjectNotFound."""
+        check_key(source)
+        check_key(target)
+        with self._translated("move", source):
+            await self._threads.run(self._move, source, target)
 
     async def scan(self, prefix: str = "") -> AsyncIterator[ObjectStat]:
         """Answer the objects whose key starts with `prefix`, walking only the folders that can have them."""
@@ -227,6 +234,12 @@ class FilesystemStorage:
         os.fsync(file.fileno())
         file.close()
         self._folders.place(file.name, key)
+
+    def _move(self, source: str, target: str) -> None:
+        descriptor, _ = self._open(source)  # it must be there, and inside
+        os.close(descriptor)
+        self._folders.place(self._base + source, target)
+        self._folders.prune(source)
 
     def _delete(self, key: str) -> None:
         try:

@@ -92,6 +92,10 @@ class Folders:
             os.close(descriptor)
         self._prune(folder)
 
+    def prune(self, key: str) -> None:
+        """Remove the folders that are empty now that `key` is gone."""
+        self._prune((self.base + key).rpartition("/")[0])
+
     def walk(self, prefix: str) -> Iterator[File]:
         """Answer each file that has a key which starts with `prefix`, and what the disk knows of it."""
         folder = prefix.rpartition("/")[0]

@@ -101,6 +101,18 @@ class LocalFiles(Protocol):
 
 
 @runtime_checkable
+class Mover(Protocol):
+    """A backend in which an object can get another key without its bytes being written again."""
+
+    async def move(self, source: str, target: str) -> None:
+        """Give the object under `source` the key `target`, durably; one that is there already is replaced.
+
+        At every moment the bytes are under one of both keys at least. Raises ObjectNotFound, StorageFull.
+        """
+        ...
+
+
+@runtime_checkable
 class Sweeper(Protocol):
     """A backend in which a crash leaves unfinished writes behind."""
 

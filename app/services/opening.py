@@ -17,7 +17,7 @@ from app.services.museum import MuseumFiles
 from app.services.readiness import Readiness
 from app.services.replay import Replay
 from app.services.tenure import SECONDS, Tenure
-from storage import StorageError
+from storage import StorageError, StorageFull
 
 _HINT = "several hosts on one store need one Postgres: set CHARTROOM_DATABASE"
 _LEASE = "opening"
@@ -63,6 +63,11 @@ class Opening:
                 self._readiness.ready = catalogue.scanned and catalogue.revision > 0
                 await self._run_once()
             except (StorageError, AppError) as error:
+                if self._readiness.ready and _is_full(error):
+                    # Reads need no room; `keep_tenure` goes on asking for it.
+                    self._readiness.full = self._readiness.opened = True
+                    _log.error("the disk is full: serving reads only, until there is room", error=str(error))
+                    return
                 if isinstance(error, AppError) and error.kind not in (Kind.UNAVAILABLE, Kind.FULL):
                     self._readiness.reason = error.message
                     _log.error("the store cannot be opened", reason=error.message)
@@ -98,7 +103,8 @@ class Opening:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
-            await self._database.write(lambda transaction: leases.release(transaction, _LEASE, self._holder))
+            with contextlib.suppress(AppError):  # it ends by itself
+                await self._database.write(lambda transaction: leases.release(transaction, _LEASE, self._holder))
 
     async def _keep_leases(self) -> None:
         """Renew what we hold while the store is opened: a replay or a first pass may take minutes."""
@@ -151,3 +157,7 @@ class Opening:
         length = int(seconds * 1e9)
         work = await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
         return work.result
+
+
+def _is_full(error: StorageError | AppError) -> bool:
+    return error.kind is Kind.FULL if isinstance(error, AppError) else isinstance(error, StorageFull)

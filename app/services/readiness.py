@@ -30,6 +30,7 @@ class Readiness:
     opened: bool = False
     reason: str = "starting"
     may_write_until: float = 0.0
+    full: bool = False  # there was no room to note who writes
 
     def check(self) -> None:
         """Raise AppError UNAVAILABLE while the store is not ready to be read."""
@@ -49,6 +50,8 @@ class Readiness:
         """Raise AppError UNAVAILABLE while nothing may be written."""
         self.check_opened()
         if time.monotonic() > self.may_write_until:
+            if self.full:
+                raise AppError(Kind.FULL, "the server's disk is full; nothing was stored; make room and try again")
             raise AppError(Kind.UNAVAILABLE, _READ_ONLY, retry_after=10)
 
     async def open_old_file(self, repository: str, filename: str) -> tuple[int, AsyncGenerator[bytes, None]]:

@@ -23,7 +23,7 @@ from app.errors import Kind
 from app.services import holdings
 from app.services.blobs import claim
 from app.services.ledger import Ledger
-from storage import Storage
+from storage import Mover, ObjectNotFound, Storage
 
 _FOLDER = ".chartroom/uploads/"
 
@@ -94,7 +94,7 @@ class Uploads:
             await self.cancel(session)
             raise _mismatch(digest, found)
         await claim(self._database, digest)
-        await self._storage.put(blob_key(digest), self._read_parts(session))
+        await self._gather(session, blob_key(digest))
         await self._link(session.repository, session.name, digest, session.offset, session.uuid)
         await self._drop_parts(session)
 
@@ -143,6 +143,17 @@ class Uploads:
         async for chunk in self._read_parts(session):
             found.update(chunk)
         return found.hexdigest()
+
+    async def _gather(self, session: UploadRow, key: str) -> None:
+        """Make one object of all parts. A stream came as one part: it is only called something else."""
+        parts = [part for part in session.parts if part.size]
+        if len(parts) == 1 and isinstance(self._storage, Mover):
+            try:
+                await self._storage.move(parts[0].key, key)
+            except ObjectNotFound:
+                await self._storage.stat(key)  # it was moved already, and then the server was ended
+        else:
+            await self._storage.put(key, self._read_parts(session))
 
     async def _read_parts(self, session: UploadRow) -> AsyncGenerator[bytes, None]:
         for part in session.parts:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from storage import CHUNK, ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage import CHUNK, Mover, ObjectNotFound, StorageError, StorageFull, StorageUnavailable
 from storage.filesystem import FilesystemStorage
 
 MIB = 1024 * 1024
@@ -373,3 +373,31 @@ async def test_two_processes_may_share_a_root(filesystem: FilesystemStorage, roo
     await asyncio.gather(*[come_and_go(storage, name) for storage, name in pairs])
     assert left_over(root) == []
     other.close()
+
+
+async def test_an_object_moves_whole_and_its_old_folder_goes(tmp_path: Path) -> None:
+    storage = FilesystemStorage(tmp_path)
+    assert isinstance(storage, Mover)
+    await storage.put("from/here/a", b"new")
+    await storage.put("to/there/b", b"old")
+    await storage.move("from/here/a", "to/there/b")
+    assert await read(storage, "to/there/b") == b"new"
+    assert not (tmp_path / "from").exists()
+    with pytest.raises(ObjectNotFound):
+        await storage.move("from/here/a", "to/there/b")
+    assert await read(storage, "to/there/b") == b"new"
+    for key in ("../out", "", "a//b"):
+        with pytest.raises(ValueError, match="key"):
+            await storage.move("to/there/b", key)
+    storage.close()
+
+
+async def test_a_link_that_leads_out_is_not_moved(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    storage = FilesystemStorage(tmp_path / "root")
+    await storage.put("kept", b"kept")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError):
+        await storage.move("link", "taken")
+    assert not (tmp_path / "root" / "taken").exists()
+    storage.close()

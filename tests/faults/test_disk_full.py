@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
+import time
 from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,14 @@ async def test_a_full_disk_of_everything_stops_uploads_and_nothing_else(disk: Pa
         assert not any("/tmp/" in path for path in list_files(disk))
     async with open_house(disk) as (client, _house):  # a restart on the full disk
         await assert_readable(client, taken)
+        answer = await client.post("/api/charts", content=make_big(5000))
+        assert answer.status_code == 507
+        shutil.rmtree(disk / ".chartroom" / "blobs" / "sha256" / digest_of(taken.popitem()[1])[:2])
+        end = time.monotonic() + 20
+        while (await client.post("/api/charts?force", content=make_chart("again"))).status_code == 507:
+            assert time.monotonic() < end, "there is room, and it does not write again"
+            await asyncio.sleep(0.1)
+        await assert_works(client)
 
 
 async def test_a_database_whose_disk_is_full_refuses_uploads_and_reads_on(tmp_path: Path, disk: Path) -> None:

@@ -17,6 +17,7 @@ from tests.load.freshness import measure_first_index, measure_stale_reads
 from tests.load.helm import measure_helm
 from tests.load.memory import measure_memory
 from tests.load.publishing import measure_upload, measure_upload_growth
+from tests.load.registry import measure_registry
 from tests.load.report import RESULTS, render, render_file
 from tests.load.scale import FULL, TINY
 from tests.load.serving import measure_archives, measure_large_index, measure_small_index
@@ -35,6 +36,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Finding]]] = {
     "upload-growth": measure_upload_growth,
     "stale": measure_stale_reads,
     "helm": measure_helm,
+    "registry": measure_registry,
 }
 
 

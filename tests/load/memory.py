@@ -22,10 +22,10 @@ from tests.load.uploading import upload_all
 _SETTLE_SECONDS = 1.0
 
 
-def _read_resident(server: LiveServer) -> float:
-    """Answer the resident memory of a server of one process, in MB (1,000,000 bytes)."""
+def read_resident(server: LiveServer, field: str = "VmRSS") -> float:
+    """Answer the resident memory of a server of one process in MB (1,000,000 bytes); VmHWM is the most it ever was."""
     for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError("the kernel does not say how much memory the process has")
 
@@ -52,24 +52,24 @@ def _measure_pulled(bench: Bench) -> Finding:
         store, _ = bench.uploaded(bench.scale.pulled, size=20_000)
         what = f"{bench.scale.pulled:,} generated archives"
     with run_ours(store) as server, Connection(server.url) as connection:
-        before = _read_resident(server)
+        before = read_resident(server)
         index = orjson.loads(connection.get("/index.yaml", keep=True).body)
         urls = [url for versions in index["entries"].values() for version in versions for url in version["urls"]]
         for url in urls:
             assert connection.get(f"/{url}").status == 200
-        after = _read_resident(server)
+        after = read_resident(server)
     detail = f"{before:.0f} MB when ready, {len(urls):,} archives pulled"
     return at_most(f"memory: {what} served and pulled once", 110, after, "MB", detail=detail)
 
 
 def _measure_cached(bench: Bench) -> Finding:
     with run_ours(bench.full()) as server, Connection(server.url) as connection:
-        before = _read_resident(server)
+        before = read_resident(server)
         plain = connection.get("/index.yaml").length
-        with_plain = _read_resident(server)
+        with_plain = read_resident(server)
         packed = connection.get("/index.yaml", accept_encoding="gzip").length
         time.sleep(_SETTLE_SECONDS)
-        after = _read_resident(server)
+        after = read_resident(server)
     sizes = f"{plain / 1e6:.0f} MB plain and {packed / 1e6:.0f} MB gzip"
     detail = f"{before:.0f} MB when ready, {with_plain:.0f} MB with the plain one alone; {sizes}"
     return at_most(f"memory: {bench.scale.full:,} versions with index cached", 320, after, "MB", detail=detail)
@@ -82,11 +82,11 @@ def _measure_stalled(bench: Bench) -> Finding:
             size = connection.get("/index.yaml").length
             connection.get("/index.yaml")
         time.sleep(_SETTLE_SECONDS)
-        before = _read_resident(server)
+        before = read_resident(server)
         for _ in range(readers):
             _stall(server, open_ones)
         time.sleep(_SETTLE_SECONDS)
-        after = _read_resident(server)
+        after = read_resident(server)
     work = f"memory: {readers} stalled readers of a {size / 1e6:.0f} MB index"
     return at_most(work, 10, after - before, "MB more", detail=f"{before:.0f} MB before, {after:.0f} MB with them")
 

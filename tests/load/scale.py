@@ -24,16 +24,19 @@ class Scale:
     readers: int  # connections that stop reading
     starts: int  # starts of each kind
     pulled: int  # archives of the generated incubator
+    blob: int  # bytes of a large blob
+    tags: int  # of one name
+    stream: int  # MB of a blob that must not lie in memory
 
 
 FULL = Scale(
     rounds=9, seconds=1.0, small=64, large=27_000, helm=12_000, full=100_000, archives=1000,
     archive_targets=((20_000, 0.30), (200_000, 0.60)), uploads=400, peer_uploads=100, fresh=40, acknowledged=1000,
-    readers=100, starts=5, pulled=1234,
+    readers=100, starts=5, pulled=1234, blob=20_000_000, tags=10_000, stream=2000,
 )  # fmt: skip
 
 TINY = Scale(
     rounds=1, seconds=0.1, small=8, large=200, helm=200, full=200, archives=8,
     archive_targets=((20_000, 0.30),), uploads=16, peer_uploads=8, fresh=2, acknowledged=4,
-    readers=3, starts=1, pulled=8,
+    readers=3, starts=1, pulled=8, blob=100_000, tags=200, stream=5,
 )  # fmt: skip
