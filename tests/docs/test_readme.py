@@ -68,7 +68,8 @@ def test_every_command_works_as_it_is_typed(tmp_path: Path, helm: str) -> None:
     for title in BESIDE_A_SERVER:
         blocks += list_commands(title)
     with serve(tmp_path / "data") as server:
-        said = run(tmp_path, "\n".join(blocks).replace(ADDRESS, server.url))
+        host = ADDRESS.removeprefix("http://")
+        said = run(tmp_path, "\n".join(blocks).replace(host, server.url.removeprefix("http://")))
     assert "chartroom/mychart" in said
     assert "1 created, 0 unchanged, 0 refused" in said
     assert said.splitlines()[-1] == "clean"
