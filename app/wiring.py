@@ -31,6 +31,7 @@ from app.services.ledger import Ledger
 from app.services.listing import Listing
 from app.services.museum import MuseumFiles
 from app.services.opening import Opening
+from app.services.pushes import Pushes
 from app.services.readiness import Readiness
 from app.services.rebuild import recall_museum_files
 from app.services.registry import Registry
@@ -126,12 +127,12 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
         presign_seconds=PRESIGN_SECONDS if settings.s3_presign else 0,
     )  # fmt: skip
     gate, uploads = _gate(settings), Uploads(database, store, ledger)
+    registry = Registry(database, ledger, charts.rules, archives)
     parts = Parts(
         Paths(settings.context_path, settings.fixed_depth), gate, readiness, charts, Listing(database),
         archives, indexes, Search(database), _upload_form(settings),
-        Registry(
-            database, ledger, charts, archives, helm_only=settings.oci_helm_only, limit=settings.max_upload_size
-        ),
+        registry,
+        Pushes(registry, ledger, charts, helm_only=settings.oci_helm_only, limit=settings.max_upload_size),
         uploads,
         RegistryGate(gate, partial(database.read, repositories.get_token_key), public_url=settings.public_url),
     )  # fmt: skip

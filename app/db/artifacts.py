@@ -21,13 +21,12 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    union,
     update,
 )
 from sqlalchemy.dialects import postgresql
 
 from app.db.statement import Statement
-from app.db.tables import blobs, links, manifests, repositories, tags
+from app.db.tables import blobs, links, manifests, tags
 from app.db.transaction import Transaction
 
 BLOB, MANIFEST = "blob", "manifest"
@@ -167,17 +166,6 @@ def find_blob(connection: Connection, repository_id: int, name: str, digest: str
     return LinkedBlob(row[0], row[1], None if row[2] is None else bytes(row[2])) if row else None
 
 
-def list_homes(connection: Connection, digest: str) -> list[tuple[str, str]]:
-    """Answer the names that may see a blob: repository path and last segment."""
-    query = (
-        select(repositories.c.path, links.c.name)
-        .join(repositories, repositories.c.id == links.c.repository_id)
-        .where(links.c.digest == digest, links.c.kind == BLOB)
-        .distinct()
-    )
-    return [(path, name) for path, name in connection.execute(query)]
-
-
 def list_tags(connection: Connection, repository_id: int, name: str, *, after: str, limit: int) -> list[str]:
     """Answer the tags after `after`, which need not exist, in the order of their characters' codes."""
     values = {"repository": repository_id, "its_name": name, "after": after, "most": limit}
@@ -198,22 +186,6 @@ def list_referrers(connection: Connection, repository_id: int, name: str, subjec
     )
     ordered = query.order_by(manifests.c.created, manifests.c.digest)
     return [Referrer(row[0], row[1], row[2], bytes(row[3]), row[4]) for row in connection.execute(ordered)]
-
-
-def list_names(connection: Connection) -> list[tuple[str, str]]:
-    """Answer every name that has a manifest or a tag: repository path and last segment."""
-    held = union(*(select(table.c.repository_id, table.c.name) for table in (manifests, tags))).subquery()
-    query = select(repositories.c.path, held.c.name).join(repositories, repositories.c.id == held.c.repository_id)
-    return [(path, name) for path, name in connection.execute(query)]
-
-
-def has_name(connection: Connection, repository_id: int, name: str) -> bool:
-    """Answer whether anything was stored under a name."""
-    for table in (manifests, links):
-        query = select(literal(1)).where(table.c.repository_id == repository_id, table.c.name == name).limit(1)
-        if connection.scalar(query):
-            return True
-    return False
 
 
 def is_referenced(connection: Connection, repository_id: int, name: str, digest: str) -> bool:

@@ -17,6 +17,7 @@ from app.services.archives import Archives
 from app.services.charts import Charts
 from app.services.indexes import Indexes
 from app.services.listing import Listing
+from app.services.pushes import Pushes
 from app.services.readiness import Readiness
 from app.services.registry import Registry
 from app.services.search import Search
@@ -52,6 +53,7 @@ class Parts:
     search: Search
     upload: UploadForm
     registry: Registry
+    pushes: Pushes
     uploads: Uploads
     registry_gate: RegistryGate
 

@@ -25,6 +25,7 @@ from app.errors import AppError, Kind
 from app.services import faces
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Parcel, Parcels, Pushed, Signature
+from app.services.withdrawal import drop_signature, withdraw_in
 from storage import Storage
 
 
@@ -151,7 +152,7 @@ class Charts:
             home = repositories.find(transaction.connection, repository)
             found = home and rows.find_provenance(transaction.connection, home.id, filename)
             if home is not None and found is not None and found.digest == only_digest:
-                _drop_signature(transaction, home, filename)
+                drop_signature(transaction, home, filename)
 
         await self._ledger.write(work)
 
@@ -252,7 +253,7 @@ class _Publish:
         if old.same is None:
             _check_room(transaction.connection, repository.id, self.rules.max_objects)
         elif old.same != chart.blob:
-            _drop_signature(transaction, repository, old.same_filename)
+            drop_signature(transaction, repository, old.same_filename)
         rows.put_version(transaction, repository.id, row, chart.summary)
         transaction.record(repository, rows.render_version_put(row))
         if old.same is None:
@@ -279,28 +280,3 @@ class _Publish:
         ages = [(row.created, row.version) for row in versions if row.version != version]
         for surplus in choose_surplus(ages, keep=limit - 1):
             withdraw_in(transaction, repository.path, name, surplus)
-
-
-def withdraw_in(
-    transaction: Transaction, repository: str, name: str, version: str, *,
-    only_digest: str | None = None, keep_manifest: bool = False,
-) -> bool:  # fmt: skip
-    """Remove a version, its provenance and its tag; answer whether it was there.
-
-    Its manifest goes too if nothing else needs it and `keep_manifest` does not say otherwise.
-    """
-    connection = transaction.connection
-    home = repositories.find(connection, repository)
-    row = home and rows.find_version(connection, home.id, name, version)
-    if home is None or row is None or only_digest not in (None, row.digest):
-        return False
-    rows.remove_version(transaction, home.id, name, version)
-    transaction.record(home, render_change("remove", "version", chart=name, version=version))
-    _drop_signature(transaction, home, row.filename)
-    faces.drop(transaction, home, name, version, keep_manifest=keep_manifest)
-    return True
-
-
-def _drop_signature(transaction: Transaction, repository: RepositoryRow, filename: str) -> None:
-    if rows.remove_provenance(transaction, repository.id, filename):
-        transaction.record(repository, render_change("remove", "provenance", filename=filename))
