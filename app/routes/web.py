@@ -9,6 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -56,8 +57,9 @@ def build_router(parts: Parts, *, public_url: str, template_folder: str, api: bo
                 query, may_read=parts.gate.readable(authorization), offset=(page - 1) * _PAGE, limit=_PAGE
             )
         address = find_address(parts, request, public_url)
+        place = urlsplit(address)  # below the host alone: clients of registries know no other paths
         return _render(
-            address=address + tenant, upload=f"{address}/api{tenant}/charts",
+            oci=f"{place.netloc}{tenant}", plain=place.scheme == "http", address=address + tenant, upload=f"{address}/api{tenant}/charts",
             query=query, page=page, pages=-(-hits.total // _PAGE), total=hits.total, charts=hits.charts, api=api,
             private=parts.gate.reads_are_private, ready=parts.readiness.ready, reason=parts.readiness.reason,
         )  # fmt: skip

@@ -26,22 +26,30 @@ async def test_an_empty_repository_has_a_page_with_the_commands_to_use_it(client
 
 
 @pytest.mark.parametrize(
-    ("flags", "address", "upload"),
+    ("flags", "address", "upload", "oci"),
     [
-        ({"context_path": "/x"}, "http://charts.test/x", "http://charts.test/x/api/charts"),
-        ({"public_url": "https://c.test"}, "https://c.test", "https://c.test/api/charts"),
-        ({"public_url": "https://c.test", "context_path": "x"}, "https://c.test/x", "https://c.test/x/api/charts"),
-        ({"depth": "1"}, "http://charts.test/TENANT", "http://charts.test/api/TENANT/charts"),
-        ({"depth": "2"}, "http://charts.test/TENANT/TENANT1", "http://charts.test/api/TENANT/TENANT1/charts"),
+        ({"context_path": "/x"}, "http://charts.test/x", "http://charts.test/x/api/charts", "charts.test/"),
+        ({"public_url": "https://c.test"}, "https://c.test", "https://c.test/api/charts", "c.test/"),
+        (
+            {"public_url": "https://c.test", "context_path": "x"},
+            "https://c.test/x", "https://c.test/x/api/charts", "c.test/",
+        ),
+        ({"depth": "1"}, "http://charts.test/TENANT", "http://charts.test/api/TENANT/charts", "charts.test/TENANT/"),
+        (
+            {"depth": "2"}, "http://charts.test/TENANT/TENANT1",
+            "http://charts.test/api/TENANT/TENANT1/charts", "charts.test/TENANT/TENANT1/",
+        ),
     ],
-)
+)  # fmt: skip
 async def test_the_commands_name_the_address_that_works(
-    rooms: Rooms, flags: dict[str, str], address: str, upload: str
+    rooms: Rooms, flags: dict[str, str], address: str, upload: str, oci: str
 ) -> None:
     async with rooms(**flags) as (client, _house):
         text = (await client.get("/x/" if "context_path" in flags else "/")).text
     assert f"helm repo add chartroom {address}<" in text
     assert f"@mychart-0.1.0.tgz {upload}<" in text
+    plain = "" if address.startswith("https:") else " --plain-http"
+    assert f"helm pull oci://{oci}CHART{plain}<" in text
 
 
 async def test_the_commands_name_the_account_where_one_is_needed(rooms: Rooms) -> None:
