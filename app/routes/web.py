@@ -57,9 +57,10 @@ def build_router(parts: Parts, *, public_url: str, template_folder: str, api: bo
                 query, may_read=parts.gate.readable(authorization), offset=(page - 1) * _PAGE, limit=_PAGE
             )
         address = find_address(parts, request, public_url)
-        place = urlsplit(address)  # below the host alone: clients of registries know no other paths
+        place = urlsplit(address)  # registries lie below the host alone
         return _render(
-            oci=f"{place.netloc}{tenant}", plain=place.scheme == "http", address=address + tenant, upload=f"{address}/api{tenant}/charts",
+            oci=f"{place.netloc}{tenant}", plain=place.scheme == "http",
+            address=address + tenant, upload=f"{address}/api{tenant}/charts",
             query=query, page=page, pages=-(-hits.total // _PAGE), total=hits.total, charts=hits.charts, api=api,
             private=parts.gate.reads_are_private, ready=parts.readiness.ready, reason=parts.readiness.reason,
         )  # fmt: skip
