@@ -181,11 +181,11 @@ def list_tags_of(connection: Connection, repository_id: int, name: str, digest: 
 def list_referrers(connection: Connection, repository_id: int, name: str, subject: str) -> list[Referrer]:
     """Answer the manifests that refer to this one, oldest first."""
     columns = (manifests.c.digest, manifests.c.media_type, manifests.c.artifact_type, manifests.c.annotations)
-    query = select(*columns, func.length(manifests.c.content)).where(
+    query = select(*columns, func.length(manifests.c.content), manifests.c.created).where(
         manifests.c.repository_id == repository_id, manifests.c.name == name, manifests.c.subject == subject
     )
-    ordered = query.order_by(manifests.c.created, manifests.c.digest)
-    return [Referrer(row[0], row[1], row[2], bytes(row[3]), row[4]) for row in connection.execute(ordered)]
+    rows = sorted(connection.execute(query), key=lambda row: (row.created, row.digest))
+    return [Referrer(row[0], row[1], row[2], bytes(row[3]), row[4]) for row in rows]
 
 
 def is_referenced(connection: Connection, repository_id: int, name: str, digest: str) -> bool:

@@ -29,6 +29,5 @@ def list_homes(connection: Connection, digest: str) -> list[tuple[str, str]]:
         select(repositories.c.path, links.c.name)
         .join(repositories, repositories.c.id == links.c.repository_id)
         .where(links.c.digest == digest, links.c.kind == "blob")
-        .distinct()
     )
-    return [(path, name) for path, name in connection.execute(query)]
+    return list(dict.fromkeys((path, name) for path, name in connection.execute(query)))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine
 
-from app.db import charts, entries, ledger, repositories
+from app.db import artifacts, charts, entries, garbage, ledger, names, repositories
+from app.db.artifacts import Child, ManifestRow
 from app.db.transaction import Transaction
 from tests.contract.catalogue import make_row, put
 
@@ -55,6 +56,18 @@ def publish(connection: Connection) -> None:
     transaction.finish()
 
 
+def push(connection: Connection) -> None:
+    transaction = Transaction(connection, 2)
+    row = ManifestRow("m", "type", "", "", b"", b"{}", "pushed", 2)
+    artifacts.put_manifest(transaction, 1, "web", row, [Child("a", "blob")], contents={"c": b"{}"})
+    artifacts.put_tag(transaction, 1, "web", "1.0.0", "m", updated=2)
+    artifacts.put_link(transaction, 1, "web", "b", 3)
+    artifacts.touch_link(transaction, 1, "web", "b")
+    artifacts.remove_link(transaction, 1, "web", "b")
+    artifacts.remove_tag(transaction, 1, "web", "1.0.0")
+    artifacts.remove_manifest(transaction, 1, "web", "m")
+
+
 QUESTIONS: dict[str, Question] = {
     "which charts changed since": lambda c: charts.list_changed(c, 1, 0),
     "which repositories changed since": lambda c: repositories.list_since(c, 5),
@@ -72,6 +85,18 @@ QUESTIONS: dict[str, Question] = {
     "a repository": lambda c: repositories.find(c, "org/web"),
     "the waiting segments": lambda c: ledger.list_after(c, 3),
     "a publish": publish,
+    "a tag": lambda c: artifacts.find_tag(c, 1, "web", "1.0.0"),
+    "a manifest": lambda c: artifacts.find_manifest(c, 1, "web", "a"),
+    "the manifest of a tag": lambda c: artifacts.find_tagged(c, 1, "web", "1.0.0"),
+    "a blob": lambda c: artifacts.find_blob(c, 1, "web", "a"),
+    "a page of tags": lambda c: artifacts.list_tags(c, 1, "web", after="1", limit=100),
+    "the tags of a manifest": lambda c: artifacts.list_tags_of(c, 1, "web", "a"),
+    "referrers": lambda c: artifacts.list_referrers(c, 1, "web", "a"),
+    "whether a name holds anything": lambda c: names.has_name(c, 1, "web"),
+    "which names see a blob": lambda c: names.list_homes(c, "a"),
+    "whether a manifest needs a blob": lambda c: artifacts.is_referenced(c, 1, "web", "a"),
+    "whether a blob is condemned": lambda c: garbage.is_condemned(c, "a"),
+    "a push": push,
 }
 
 
