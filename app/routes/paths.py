@@ -6,6 +6,7 @@ repository of the API; or after a slash as `{repository:inner}`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from app.errors import AppError, Kind
 
 _OURS = "-"
 """The first segment of the server's own addresses, `/-/ready` for one."""
+
+_CLASSIC = re.compile(r"/(index\.yaml|artifacthub-repo\.yml|charts/[^/]+\.tgz(\.prov)?)$")
+"""What no address of the OCI door ends in."""
 
 _NOT_UTF8 = "\ufffd"
 """What servers put in the place of bytes that are not UTF-8."""
@@ -95,9 +99,7 @@ class Paths:
 
 def is_registry_path(path: str) -> bool:
     """Answer whether a path is the OCI door's: below /v2, but what only a repository called v2 can mean."""
-    if path != "/v2" and not path.startswith("/v2/"):
-        return False
-    return not path.endswith("/index.yaml") and "/charts/" not in path
+    return (path == "/v2" or path.startswith("/v2/")) and not _CLASSIC.search(path)
 
 
 def _collapse(path: str) -> str:

@@ -284,6 +284,19 @@ def test_the_door_stands_at_the_root_whatever_the_context_path(tmp_path: Path) -
         index = registry.http.get("/helm/team/index.yaml").json()
         assert index["entries"]["mychart"][0]["digest"] == hashlib.sha256(ARCHIVE).hexdigest()
         assert httpx.get(f"{registry.http.base_url}/team/index.yaml").status_code == 404
+        common = registry.at("charts/mychart")
+        assert common.push_chart(tag_of(VERSION), ARCHIVE).status_code == 201
+        assert common.manifest(tag_of(VERSION)).status_code == 200
+        assert common.tags().json()["name"] == "charts/mychart"
+        assert code_of(common.http.put(common.url("tags/list"))) == "UNSUPPORTED"
+
+
+def test_a_repository_may_be_called_v2(both: tuple[LiveServer, Registry]) -> None:
+    _, registry = both
+    assert registry.http.post("/api/v2/charts", content=ARCHIVE).status_code == 201
+    assert registry.http.get("/v2/index.yaml").json()["entries"]["mychart"]
+    assert registry.http.get(f"/v2/charts/mychart-{VERSION}.tgz").content == ARCHIVE
+    assert from_tag(registry.at("v2/mychart"), Path())[0] == ARCHIVE
 
 
 def test_a_fixed_depth_holds_at_this_door(tmp_path: Path) -> None:
