@@ -99,6 +99,15 @@ _FIND_BLOB = Statement(
         blobs.c.digest == bindparam("wanted"), exists().where(_EXACT_LINK, links.c.kind == literal(BLOB))
     )
 )
+_OWN_LINK = and_(_EXACT_LINK, links.c.manifest == literal(""))
+_IS_REFERENCED = Statement(select(links.c.digest).where(_EXACT_LINK, links.c.manifest != literal("")).limit(1))
+_FIND_TOUCHED = Statement(select(links.c.touched).where(_OWN_LINK))
+_TOUCH_LINK = Statement(update(links).where(_OWN_LINK).values(touched=bindparam("moment")))
+_DELETE_LINK = Statement(delete(links).where(_OWN_LINK))
+_DELETE_TAG = Statement(delete(tags).where(_EXACT_TAG))
+_DELETE_TAGS_OF = Statement(delete(tags).where(_mine(tags), tags.c.digest == bindparam("wanted")))
+_DELETE_CHILDREN = Statement(delete(links).where(_mine(links), links.c.manifest == bindparam("wanted")))
+_DELETE_MANIFEST = Statement(delete(manifests).where(_EXACT_MANIFEST))
 _LIST_TAGS = Statement(
     select(tags.c.tag).where(_mine(tags), tags.c.tag > bindparam("after")).order_by(tags.c.tag).limit(bindparam("most"))
 )
@@ -190,14 +199,13 @@ def list_referrers(connection: Connection, repository_id: int, name: str, subjec
 
 def is_referenced(connection: Connection, repository_id: int, name: str, digest: str) -> bool:
     """Answer whether a manifest of this name refers to a blob or manifest."""
-    mine = and_(links.c.repository_id == repository_id, links.c.name == name, links.c.digest == digest)
-    return bool(connection.scalar(select(literal(1)).where(mine, links.c.manifest != "").limit(1)))
+    return _IS_REFERENCED.run(connection, repository=repository_id, its_name=name, wanted=digest).fetchone() is not None
 
 
 def find_touched(connection: Connection, repository_id: int, name: str, digest: str) -> int | None:
     """Answer when a blob that no manifest need refer to was last wanted (ns); None if it has no link of its own."""
-    mine = and_(links.c.repository_id == repository_id, links.c.name == name, links.c.digest == digest)
-    return connection.scalar(select(links.c.touched).where(mine, links.c.manifest == ""))
+    row = _FIND_TOUCHED.run(connection, repository=repository_id, its_name=name, wanted=digest).fetchone()
+    return int(row[0]) if row else None
 
 
 # ---------------------------------------------------------------------------------------------- changes
@@ -239,20 +247,17 @@ def remove_tag(transaction: Transaction, repository_id: int, name: str, tag: str
     digest = find_tag(connection, repository_id, name, tag)
     if digest is None:
         return False
-    mine = and_(tags.c.repository_id == repository_id, tags.c.name == name, tags.c.tag == tag)
-    connection.execute(delete(tags).where(mine))
+    _DELETE_TAG.run(connection, repository=repository_id, its_name=name, wanted=tag)
     _NOTE_UNTAGGED.run(connection, repository=repository_id, its_name=name, wanted=digest, moment=transaction.now)
     return True
 
 
 def remove_manifest(transaction: Transaction, repository_id: int, name: str, digest: str) -> bool:
     """Remove a manifest, its tags and its links; answer whether it was there."""
-    connection = transaction.connection
-    for table, column in ((tags, "digest"), (links, "manifest")):
-        mine = and_(table.c.repository_id == repository_id, table.c.name == name, table.c[column] == digest)
-        connection.execute(delete(table).where(mine))
-    mine = and_(manifests.c.repository_id == repository_id, manifests.c.name == name, manifests.c.digest == digest)
-    return connection.execute(delete(manifests).where(mine)).rowcount > 0
+    connection, place = transaction.connection, {"repository": repository_id, "its_name": name, "wanted": digest}
+    for statement in (_DELETE_TAGS_OF, _DELETE_CHILDREN):
+        statement.run(connection, **place)
+    return _DELETE_MANIFEST.run(connection, **place).rowcount > 0
 
 
 def put_link(transaction: Transaction, repository_id: int, name: str, digest: str, size: int) -> None:
@@ -264,14 +269,14 @@ def put_link(transaction: Transaction, repository_id: int, name: str, digest: st
 
 def touch_link(transaction: Transaction, repository_id: int, name: str, digest: str) -> None:
     """Note that somebody wants a blob that no manifest refers to yet."""
-    mine = and_(links.c.repository_id == repository_id, links.c.name == name, links.c.digest == digest)
-    transaction.connection.execute(update(links).where(mine, links.c.manifest == "").values(touched=transaction.now))
+    place = {"repository": repository_id, "its_name": name, "wanted": digest}
+    _TOUCH_LINK.run(transaction.connection, **place, moment=transaction.now)
 
 
 def remove_link(transaction: Transaction, repository_id: int, name: str, digest: str) -> bool:
     """Remove a name's own link to a blob; answer whether it was there."""
-    mine = and_(links.c.repository_id == repository_id, links.c.name == name, links.c.digest == digest)
-    return transaction.connection.execute(delete(links).where(mine, links.c.manifest == "")).rowcount > 0
+    place = {"repository": repository_id, "its_name": name, "wanted": digest}
+    return _DELETE_LINK.run(transaction.connection, **place).rowcount > 0
 
 
 def clear(connection: Connection, repository_id: int) -> None:

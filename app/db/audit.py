@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, exists, func, literal, not_, select, union
 
+from app.db.artifacts import BLOB
 from app.db.charts import BlobFacts, VersionRow
 from app.db.repositories import RepositoryRow
 from app.db.tables import blobs, chart_versions, charts, links, provenances, repositories, tags
@@ -111,7 +112,7 @@ def list_blobs_after(connection: Connection, digest: str, *, limit: int = _PAGE)
         for table in (chart_versions, provenances)
     ]
     linked = select(links.c.digest, blobs.c.size).join(blobs, blobs.c.digest == links.c.digest).distinct()
-    in_storage = and_(links.c.kind == "blob", blobs.c.content.is_(None), links.c.digest > digest)
+    in_storage = and_(links.c.kind == BLOB, blobs.c.content.is_(None), links.c.digest > digest)
     parts.append(linked.where(in_storage).order_by(links.c.digest).limit(limit))
     both = union(*(select(part.subquery()) for part in parts)).order_by("digest").limit(limit)
     return [BlobFacts(*row) for row in connection.execute(both)]

@@ -134,12 +134,11 @@ def find_archive(connection: Connection, repository_id: int, filename: str) -> B
     return BlobFacts(*row) if row else None
 
 
-def find_chart_of(connection: Connection, repository_id: int, filename: str) -> tuple[str, str, BlobFacts] | None:
-    """Answer whose archive has this file name: chart, version, and its bytes."""
-    mine = and_(chart_versions.c.repository_id == repository_id, chart_versions.c.filename == filename)
-    query = select(*(chart_versions.c[name] for name in ("name", "version", "digest", "size"))).where(mine)
-    row = connection.execute(query).one_or_none()
-    return (row.name, row.version, BlobFacts(row.digest, row.size)) if row else None
+def find_chart_of(connection: Connection, repository_id: int, filename: str) -> tuple[str, str] | None:
+    """Answer whose archive has this file name: chart and version."""
+    query = select(chart_versions.c.name, chart_versions.c.version).where(_FILE)
+    row = connection.execute(query, {"repository": repository_id, "file": filename}).one_or_none()
+    return (row.name, row.version) if row else None
 
 
 def find_provenance(connection: Connection, repository_id: int, filename: str) -> BlobFacts | None:

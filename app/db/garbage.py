@@ -5,11 +5,12 @@ Every question about 100,000 blobs is asked in a read; what changes rows takes f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, not_, select, update
 from sqlalchemy.dialects import postgresql
 
+from app.db.artifacts import MANIFEST
 from app.db.charts import BlobFacts
 from app.db.statement import Statement
 from app.db.tables import blobs, chart_versions, links, manifests, provenances, repositories, tags
@@ -25,9 +26,13 @@ _IS_CONDEMNED = Statement(
 )
 
 
-def is_condemned(connection: Connection, digest: str) -> bool:
-    """Answer whether a blob is condemned."""
-    return _IS_CONDEMNED.run(connection, wanted=digest).fetchone() is not None
+def list_condemned(connection: Connection, digests: Iterable[str]) -> list[str]:
+    """Answer which of these few blobs are condemned.
+
+    Whoever is about to write their bytes pardons them first. One that is not condemned now stays for the grace period
+    at least, and the link that is made meanwhile keeps it then.
+    """
+    return [digest for digest in digests if _IS_CONDEMNED.run(connection, wanted=digest).fetchone()]
 
 
 def pardon(transaction: Transaction, digests: Collection[str]) -> None:
@@ -101,7 +106,7 @@ def list_untagged(connection: Connection, before: int, *, pushed: bool) -> list[
         .join(repositories, repositories.c.id == mine.c.repository_id)
         .where(
             mine.c.untagged < before,
-            not_(exists().where(same, links.c.digest == mine.c.digest, links.c.kind == "manifest")),
+            not_(exists().where(same, links.c.digest == mine.c.digest, links.c.kind == MANIFEST)),
             not_(exists().where(subject, others.c.subject == mine.c.digest)),
             mine.c.subject == "",
             not_(

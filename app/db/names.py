@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, literal, select, union
 
+from app.db.artifacts import BLOB
 from app.db.tables import links, manifests, repositories, tags
 
 
@@ -28,6 +29,6 @@ def list_homes(connection: Connection, digest: str) -> list[tuple[str, str]]:
     query = (
         select(repositories.c.path, links.c.name)
         .join(repositories, repositories.c.id == links.c.repository_id)
-        .where(links.c.digest == digest, links.c.kind == "blob")
+        .where(links.c.digest == digest, links.c.kind == BLOB)
     )
     return list(dict.fromkeys((path, name) for path, name in connection.execute(query)))

@@ -162,7 +162,6 @@ uploads = Table(
     Column("uuid", String(36), primary_key=True),
     Column("repository", Name, nullable=False),
     Column("name", Name, nullable=False),
-    Column("algorithm", String(16), nullable=False),
     Column("offset", BigInteger, nullable=False),  # bytes that have come; moved by compare-and-set
     Column("parts", LargeBinary, nullable=False),  # JSON: the storage key, size and sha256 of each
     Column("touched", BigInteger, nullable=False),

@@ -25,7 +25,6 @@ class UploadRow(NamedTuple):
     uuid: str
     repository: str
     name: str
-    algorithm: str
     offset: int
     parts: tuple[Part, ...]
     touched: int

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import orjson
 
+from app.domain.oci import hash_name
+
 ROOT = ".chartroom/ledger/"
 BLOBS = ".chartroom/blobs/"
 _ROOT_REPOSITORY = "%"  # `quote` never answers a lone percent sign, so no repository's name is escaped to it
@@ -50,7 +52,7 @@ class Segment:
 
 def blob_key(digest: str) -> str:
     """Answer where the bytes with this digest lie: 64 hex digits are a sha256, 128 a sha512."""
-    return f"{BLOBS}{'sha256' if len(digest) == 64 else 'sha512'}/{digest[:2]}/{digest}"
+    return f"{BLOBS}{hash_name(digest)}/{digest[:2]}/{digest}"
 
 
 def parse_blob_key(key: str) -> str | None:

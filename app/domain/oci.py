@@ -136,6 +136,13 @@ def digest_of(content: bytes, algorithm: str = "sha256") -> str:
     return hashlib.new(algorithm, content).hexdigest()
 
 
+def parse_tag(text: str) -> str:
+    """Check a tag. Raises RegistryError MANIFEST_INVALID."""
+    if not is_tag(text):
+        raise _invalid("the tag may hold letters, digits, and . _ - but not at its beginning, at most 128 in all")
+    return text
+
+
 class Reference(NamedTuple):
     """A tag or a digest (hex); the other one is empty."""
 
@@ -150,9 +157,7 @@ def parse_reference(text: str) -> Reference:
     """Read what stands behind `/manifests/`. Raises RegistryError DIGEST_INVALID, MANIFEST_INVALID for no tag."""
     if ":" in text:
         return Reference("", parse_digest(text))
-    if not is_tag(text):
-        raise _invalid("the tag may hold letters, digits, and . _ - but not at its beginning, at most 128 in all")
-    return Reference(text, "")
+    return Reference(parse_tag(text), "")
 
 
 # ---------------------------------------------------------------------------------------------- manifests

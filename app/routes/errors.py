@@ -106,10 +106,7 @@ def render_registry_error(error: Exception) -> tuple[int, Headers, bytes]:
 
 def answer_registry_error(error: Exception) -> Response:
     """Answer the same as a response."""
-    status, headers, body = render_registry_error(error)
-    response = Response(body, status)
-    response.raw_headers = headers
-    return response
+    return _to_response(*render_registry_error(error))
 
 
 def render_warning(text: str) -> str:
@@ -120,7 +117,10 @@ def render_warning(text: str) -> str:
 
 def answer_error(error: Exception) -> Response:
     """Answer the same as a response."""
-    status, headers, body = render_error(error)
+    return _to_response(*render_error(error))
+
+
+def _to_response(status: int, headers: Headers, body: bytes) -> Response:
     response = Response(body, status)
     response.raw_headers = headers
     return response

@@ -8,7 +8,7 @@ from app.db.charts import BlobFacts
 from app.errors import AppError, Kind
 from app.routes.asgi import Answer, Chunks, RequestHeaders
 from app.routes.errors import Headers
-from app.routes.negotiation import matches, parse_range
+from app.routes.negotiation import describe_span, matches, parse_range
 from app.services.archives import INLINE, Archives
 from app.services.readiness import Readiness
 
@@ -55,11 +55,10 @@ class Files:
     async def _answer_range(self, blob: BlobFacts, span: tuple[int, int], fields: Headers) -> Answer:
         start, end = span
         length = end - start
+        about = describe_span(start, end, blob.size)
         if not length:
-            return Answer(416, [(b"content-range", b"bytes */%d" % blob.size), (b"content-length", b"0")], (), 0)
-        fields.append((b"content-length", b"%d" % length))
-        fields.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)))
-        return Answer(206, fields, Chunks(await self.archives.open(blob, start, length)), length)
+            return Answer(416, about, (), 0)
+        return Answer(206, [*fields, *about], Chunks(await self.archives.open(blob, start, length)), length)
 
     def _cache_control(self) -> bytes:
         scope = b"private, " if self.private else b""

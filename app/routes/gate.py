@@ -131,8 +131,7 @@ class BearerGate(Gate):
             return str(claims.get("sub", ""))
         if name and action is Action.PULL and self.anonymous_pull:
             return ""
-        scope = f',scope="repository:{name}:{"pull" if action is Action.PULL else "pull,push"}"' if name else ""
-        raise Unauthorized(f'Bearer realm="{self.realm}",service="{self.service}"{scope}')
+        raise Unauthorized(f'Bearer realm="{self.realm}",service="{self.service}"{render_scope(name, action)}')
 
     def _read_claims(self, authorization: str) -> dict[str, Any] | None:
         import jwt  # only servers with bearer tokens pay for it
@@ -146,6 +145,11 @@ class BearerGate(Gate):
         except jwt.PyJWTError:
             return None
         return claims
+
+
+def render_scope(name: str, action: Action) -> str:
+    """Answer the end of a challenge at the OCI door: what is wanted of an OCI name ("": nothing yet)."""
+    return f',scope="repository:{name}:{"pull" if action is Action.PULL else "pull,push"}"' if name else ""
 
 
 def read_public_key(path: Path) -> Any:

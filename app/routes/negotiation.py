@@ -48,6 +48,12 @@ def matches(none_match: bytes, etag: bytes) -> bool:
     return any(item.strip().removeprefix(b"W/") == etag for item in none_match.split(b","))
 
 
+def describe_span(start: int, end: int, size: int) -> list[tuple[bytes, bytes]]:
+    """Answer the header fields about what `parse_range` found: those of a 206, or of a 416 if it is empty."""
+    what = b"*" if start == end else b"%d-%d" % (start, end - 1)
+    return [(b"content-length", b"%d" % (end - start)), (b"content-range", b"bytes %b/%d" % (what, size))]
+
+
 def parse_range(wanted: bytes, size: int) -> tuple[int, int] | None:
     """Answer start and end (exclusive) of a single range; an empty one when none of it lies inside `size` bytes: 416.
 

@@ -64,7 +64,7 @@ def _in_our_form(handler: Handler) -> Handler:
             response = await handler(request)
         except Exception as error:
             return answer_registry_error(error)
-        response.raw_headers.append(REGISTRY_VERSION)
+        response.headers[REGISTRY_VERSION[0].decode()] = REGISTRY_VERSION[1].decode()
         return response
 
     return wrapped
@@ -127,12 +127,9 @@ class _Door:
         """PUT /v2/<name>/manifests/<reference>[?tag=]: a manifest under a tag, or its digest and tags."""
         repository, name = await self.admit(request, Action.PUSH)
         reference = parse_reference(request.path_params["reference"])
-        tags = request.query_params.getlist("tag")
+        tags = [oci.parse_tag(tag) for tag in request.query_params.getlist("tag")]
         if len(tags) > _MOST_TAGS:
-            return answer_registry_error(_too_many_tags(len(tags)))
-        for tag in tags:
-            if not oci.is_tag(tag):
-                parse_reference(tag if ":" not in tag else "-")
+            raise _too_many_tags(len(tags))
         media_type = request.headers.get("content-type", "").partition(";")[0].strip()
         content = await read_body(request, Limits(MAX_MANIFEST, self.parts.upload.seconds))
         self.parts.readiness.check_writable()

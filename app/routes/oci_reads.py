@@ -12,7 +12,7 @@ from app.domain.access import Action
 from app.domain.oci import join_name, parse_digest, parse_reference, render_digest
 from app.routes.asgi import Answer, Chunks, RequestHeaders, Scope
 from app.routes.errors import REGISTRY_VERSION, Headers
-from app.routes.negotiation import matches, parse_range
+from app.routes.negotiation import describe_span, matches, parse_range
 from app.routes.paths import Paths
 from app.routes.registry_gate import RegistryGate
 from app.services.archives import INLINE
@@ -78,12 +78,11 @@ class Artifacts:
 
     async def _answer_range(self, blob: LinkedBlob, span: tuple[int, int], fields: Headers) -> Answer:
         start, end = span
+        about = describe_span(start, end, blob.size)
         if start == end:
-            fields = [REGISTRY_VERSION, (b"content-range", b"bytes */%d" % blob.size), (b"content-length", b"0")]
-            return Answer(416, fields, (), 0)
-        fields.append((b"content-length", b"%d" % (end - start)))
-        fields.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)))
-        return Answer(206, fields, Chunks(await self.registry.open_blob(blob, start, end - start)), end - start)
+            return Answer(416, [REGISTRY_VERSION, *about], (), 0)
+        chunks = Chunks(await self.registry.open_blob(blob, start, end - start))
+        return Answer(206, [*fields, *about], chunks, end - start)
 
 
 def _describe(digest: str, *, private: bool) -> Headers:

@@ -43,7 +43,7 @@ class UploadDoor:
         algorithm = query.get("digest-algorithm", "sha256")
         if not oci.is_algorithm(algorithm):
             raise RegistryError(Kind.INVALID, "DIGEST_INVALID", "digests are taken with sha256 and sha512")
-        return _accepted(await self.parts.uploads.start(repository, name, algorithm), 202)
+        return _accepted(await self.parts.uploads.start(repository, name), 202)
 
     async def find(self, request: Request) -> Response:
         """GET /v2/<name>/blobs/uploads/<uuid>: how far it is."""
@@ -109,12 +109,15 @@ def _parse_span(request: Request) -> int | None:
 
 
 def _accepted(session: UploadRow, status: int) -> Response:
-    headers = {
+    return Response(status_code=status, headers=_describe(session))
+
+
+def _describe(session: UploadRow) -> dict[str, str]:
+    return {
         "location": f"/v2/{join_name(session.repository, session.name)}/blobs/uploads/{session.uuid}",
         "range": f"0-{max(0, session.offset - 1)}",
         "docker-upload-uuid": session.uuid,
     }
-    return Response(status_code=status, headers=headers)
 
 
 def _created(repository: str, name: str, digest: str) -> Response:
@@ -126,6 +129,5 @@ def _created(repository: str, name: str, digest: str) -> Response:
 def _out_of_order(error: OutOfOrder) -> Response:
     response = answer_registry_error(error)
     response.status_code = 416
-    for field in ("location", "range", "docker-upload-uuid"):
-        response.headers[field] = _accepted(error.session, 202).headers[field]
+    response.headers.update(_describe(error.session))
     return response

@@ -80,7 +80,7 @@ class Paths:
     def parse_name(self, name: str) -> tuple[str, str]:
         """Answer repository and last segment of an OCI name. Raises RegistryError NAME_INVALID, NAME_UNKNOWN."""
         repository, chart = split_name(parse_name(name))
-        if self.depth is not None and (repository.count("/") + 1 if repository else 0) != self.depth:
+        if not self._has_depth(repository):
             raise name_unknown(name)
         return repository, chart
 
@@ -92,9 +92,12 @@ class Paths:
         repository = parse_repository(repository)
         if repository.partition("/")[0] == _OURS:
             raise AppError(Kind.INVALID, "paths below /-/ belong to the server: give the repository another name")
-        if self.depth is not None and (repository.count("/") + 1 if repository else 0) != self.depth:
+        if not self._has_depth(repository):
             raise AppError(Kind.NOT_FOUND, "not found")
         return Place(repository, limit)
+
+    def _has_depth(self, repository: str) -> bool:
+        return self.depth is None or (repository.count("/") + 1 if repository else 0) == self.depth
 
 
 def is_registry_path(path: str) -> bool:

@@ -20,7 +20,7 @@ from app.domain.oci import split_name
 from app.domain.tokens import SECONDS, make_token, read_token
 from app.errors import AppError, Kind
 from app.routes.bodies import Limits, read_body
-from app.routes.gate import BasicGate, BearerGate, Gate, Unauthorized
+from app.routes.gate import BasicGate, BearerGate, Gate, Unauthorized, render_scope
 
 _ANONYMOUS = ("", "Basic Og==")
 """Nothing, or an empty user with an empty password, which skopeo sends when it has none."""
@@ -95,10 +95,4 @@ class RegistryGate:
         if not self.gate.anonymous_pull:
             return 'Basic realm="ChartMuseum"'
         base = self._public_url or address
-        scope = f',scope="{make_scope(name, action)}"' if name else ""
-        return f'Bearer realm="{base}/v2/token",service="{urlsplit(base).netloc}"{scope}'
-
-
-def make_scope(name: str, action: Action) -> str:
-    """Answer the scope of a request, as a challenge names it."""
-    return f"repository:{name}:{'pull' if action is Action.PULL else 'pull,push'}"
+        return f'Bearer realm="{base}/v2/token",service="{urlsplit(base).netloc}"{render_scope(name, action)}'

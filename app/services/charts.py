@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import garbage, repositories
-from app.db.artifacts import BLOB
 from app.db.charts import BlobFacts
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
@@ -24,7 +23,7 @@ from app.domain.retention import choose_surplus
 from app.errors import AppError, Kind
 from app.services import faces
 from app.services.ledger import Ledger
-from app.services.parcels import Content, Parcel, Parcels, Pushed, Signature
+from app.services.parcels import Content, Contents, Parcel, Parcels, Signature
 from app.services.withdrawal import drop_signature, withdraw_in
 from storage import Storage
 
@@ -75,13 +74,16 @@ class Charts:
         """Stop the threads that read archives."""
         self._parcels.close()
 
-    async def publish(self, repository: str, parcel: Parcel, *, overwrite: bool | None = None) -> Published:
-        """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules.
+    async def publish(
+        self, repository: str, parcel: Parcel, *, overwrite: bool | None = None, contents: Contents | None = None
+    ) -> Published:
+        """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules, `contents` is what
+        `read` answered for the parcel.
 
         Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
         another chart has the file name; StorageError when storage fails: then nothing was stored.
         """
-        chart, signature = await self._parcels.read(parcel)
+        chart, signature = contents or await self._parcels.read(parcel)
         if overwrite is None:
             overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
         is_pushed = parcel.pushed is not None
@@ -89,7 +91,7 @@ class Charts:
         def look(connection: Connection) -> tuple[Published | None, list[str]]:
             refused = self._find_conflict(connection, repository, chart, signature, overwrite, pushed=is_pushed)
             blobs = [read.blob.digest for read in (chart, signature) if read is not None]
-            return refused, [digest for digest in blobs if garbage.is_condemned(connection, digest)]
+            return refused, garbage.list_condemned(connection, blobs)
 
         refused, condemned = await self._database.read(look)
         if refused is not None and (parcel.pushed is None or refused.outcome is Outcome.CONFLICT):
@@ -99,10 +101,9 @@ class Charts:
         work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
         return await self._ledger.write(work.run)
 
-    async def read_name(self, parcel: Parcel) -> tuple[str, str]:
-        """Answer name and version of a parcel's chart, having judged it. Raises AppError INVALID."""
-        chart, _signature = await self._parcels.read(parcel)
-        return (chart.row.name, chart.row.version) if chart else ("", "")
+    async def read(self, parcel: Parcel) -> Contents:
+        """Answer what a parcel holds, having judged it, for those who must know it before. Raises AppError INVALID."""
+        return await self._parcels.read(parcel)
 
     async def _put_blobs(
         self, parcel: Parcel, chart: Content | None, signature: Signature | None, condemned: list[str]
@@ -224,7 +225,7 @@ class _Publish:
         )
         if refused is not None:
             if pushed is not None and refused.outcome is Outcome.UNCHANGED:
-                self._put_pushed(transaction, repository, pushed)
+                faces.store_pushed(transaction, repository, pushed)
             return refused
         outcome = Outcome.CREATED
         if self.chart is not None:
@@ -236,16 +237,12 @@ class _Publish:
     def _put_face(self, transaction: Transaction, repository: RepositoryRow) -> str:
         """Let the OCI door show what is there now; answer a warning if it cannot."""
         if self.parcel.pushed is not None:
-            self._put_pushed(transaction, repository, self.parcel.pushed)
+            faces.store_pushed(transaction, repository, self.parcel.pushed)
         elif self.chart is not None:
             return faces.put_derived(transaction, repository, self.chart)
         elif self.signature is not None:
             faces.add_provenance(transaction, repository, *self.signature)
         return ""
-
-    def _put_pushed(self, transaction: Transaction, repository: RepositoryRow, pushed: Pushed) -> None:
-        needed = [child.digest for child in pushed.children if child.kind == BLOB]
-        faces.store_pushed(transaction, repository, pushed, needed)
 
     def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: Content) -> Outcome:
         row = chart.row

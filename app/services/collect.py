@@ -69,7 +69,7 @@ class Collector:
             await self._drop_idle_links()
         found.manifests = await self._drop_untagged(dry_run)
         found.condemned = await self._condemn(dry_run)
-        for blob in await self._database.read_in_thread(partial(garbage.list_due, before=self._ago(self._terms.grace))):
+        for blob in await self._database.read_in_thread(partial(garbage.list_due, before=_ago(self._terms.grace))):
             if dry_run or await self._remove(blob):
                 found.blobs += 1
                 found.freed += blob.size
@@ -77,28 +77,15 @@ class Collector:
         return found
 
     async def _drop_idle_links(self) -> None:
-        idle = await self._database.read_in_thread(
-            partial(garbage.list_idle_links, before=self._ago(self._terms.unused))
-        )
-        for repository, name, digest in idle:
-
-            def work(transaction: Transaction, place: tuple[str, str, str] = (repository, name, digest)) -> None:
-                home = repositories.get_or_create(transaction.connection, place[0])
-                holdings.remove_link(transaction, home, *place[1:])
-
-            await self._ledger.write(work)
+        idle = await self._database.read_in_thread(partial(garbage.list_idle_links, before=_ago(self._terms.unused)))
+        for place in idle:
+            await self._ledger.write(partial(_drop_link, place=place))
 
     async def _drop_untagged(self, dry_run: bool) -> int:
-        question = partial(garbage.list_untagged, before=self._ago(self._terms.grace), pushed=self._terms.untagged)
+        question = partial(garbage.list_untagged, before=_ago(self._terms.grace), pushed=self._terms.untagged)
         found = await self._database.read_in_thread(question)
-        for repository, name, digest in found if not dry_run else ():
-
-            def work(transaction: Transaction, place: tuple[str, str, str] = (repository, name, digest)) -> None:
-                home = repositories.get_or_create(transaction.connection, place[0])
-                if not artifacts.list_tags_of(transaction.connection, home.id, *place[1:]):
-                    holdings.remove_manifest(transaction, home, *place[1:])
-
-            await self._ledger.write(work)
+        for place in found if not dry_run else ():
+            await self._ledger.write(partial(_drop_manifest, place=place))
         return len(found)
 
     async def _condemn(self, dry_run: bool) -> int:
@@ -130,7 +117,7 @@ class Collector:
         return [BlobFacts(digest, batch[digest]) for digest in unknown]
 
     async def _remove(self, blob: BlobFacts) -> bool:
-        loop, before = asyncio.get_running_loop(), self._ago(self._terms.grace)
+        loop, before = asyncio.get_running_loop(), _ago(self._terms.grace)
 
         def work(transaction: Transaction) -> bool:
             if not garbage.remove_if_due(transaction, blob.digest, before):
@@ -141,5 +128,18 @@ class Collector:
 
         return (await self._database.write(work)).result
 
-    def _ago(self, seconds: float) -> int:
-        return time.time_ns() - int(seconds * 1e9)
+
+def _drop_link(transaction: Transaction, *, place: tuple[str, str, str]) -> None:
+    repository, name, digest = place
+    holdings.remove_link(transaction, repositories.get_or_create(transaction.connection, repository), name, digest)
+
+
+def _drop_manifest(transaction: Transaction, *, place: tuple[str, str, str]) -> None:
+    repository, name, digest = place
+    home = repositories.get_or_create(transaction.connection, repository)
+    if not artifacts.list_tags_of(transaction.connection, home.id, name, digest):
+        holdings.remove_manifest(transaction, home, name, digest)
+
+
+def _ago(seconds: float) -> int:
+    return time.time_ns() - int(seconds * 1e9)

@@ -120,13 +120,9 @@ def _mend_provenance(
 
 
 def _mend_held(transaction: Transaction, home: RepositoryRow, item: Held, *, keep: bool) -> None:
-    change = read_change(item.line)
-    line = item.line
-    if not keep:
-        key = "tag" if item.kind == "tag" else "digest"
-        change = {"op": "remove", "kind": item.kind, "name": item.name, key: item.key}
-        line = render_change("remove", item.kind, name=item.name, **{key: item.key})
-    apply_change(transaction, home.id, change)
+    key = "tag" if item.kind == "tag" else "digest"
+    line = item.line if keep else render_change("remove", item.kind, name=item.name, **{key: item.key})
+    apply_change(transaction, home.id, read_change(line))
     transaction.record(home, line)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.db import artifacts, charts
-from app.db.artifacts import BLOB, Child, ManifestRow
+from app.db.artifacts import BLOB, MANIFEST, Child, ManifestRow
 from app.db.charts import BlobFacts
 from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
 from app.domain.artifact import HELM_CONFIG, File, explain_classic_only, with_provenance
-from app.domain.oci import MANIFEST_TYPE, RegistryError, digest_of, read_manifest, render_digest, tag_of
+from app.domain.oci import MANIFEST_TYPE, Manifest, RegistryError, digest_of, read_manifest, render_digest, tag_of
 from app.errors import Kind
 from app.services import holdings
 from app.services.parcels import Content, Pushed
@@ -44,16 +44,16 @@ def add_provenance(transaction: Transaction, home: RepositoryRow, filename: str,
     content = with_provenance(old.content, File(*signed))
     manifest = read_manifest(content, MANIFEST_TYPE)
     row = _make_row(transaction, digest_of(content), content, old.annotations)
-    children = [Child(digest, BLOB) for digest in manifest.needed]
+    children = list_children(manifest)
     inline = [artifacts.find_blob(transaction.connection, home.id, chart[0], digest) for digest in manifest.needed]
     contents = {blob.digest: blob.content for blob in inline if blob and blob.content is not None}
     _put(transaction, home, chart[0], chart[1], row, children, contents)
 
 
-def store_pushed(transaction: Transaction, home: RepositoryRow, pushed: Pushed, needed: Sequence[str]) -> None:
+def store_pushed(transaction: Transaction, home: RepositoryRow, pushed: Pushed) -> None:
     """Store a client's manifest with its tags. Raises RegistryError MANIFEST_BLOB_UNKNOWN where blobs are missing."""
     connection, name = transaction.connection, pushed.name
-    missing = [digest for digest in needed if artifacts.find_blob(connection, home.id, name, digest) is None]
+    missing = [digest for digest in pushed.needed if artifacts.find_blob(connection, home.id, name, digest) is None]
     if missing:
         raise blobs_unknown(missing)
     if artifacts.find_manifest(connection, home.id, name, pushed.row.digest) is None:
@@ -72,6 +72,13 @@ def drop(transaction: Transaction, home: RepositoryRow, name: str, version: str,
     needed = artifacts.list_tags_of(transaction.connection, home.id, name, digest)
     if not keep_manifest and not needed and not artifacts.is_referenced(transaction.connection, home.id, name, digest):
         holdings.remove_manifest(transaction, home, name, digest)
+
+
+def list_children(manifest: Manifest) -> tuple[Child, ...]:
+    """Answer all that a manifest refers to, each once."""
+    blobs = [manifest.config, *manifest.layers] if manifest.config else []
+    found = [Child(one.digest, BLOB) for one in blobs] + [Child(one.digest, MANIFEST) for one in manifest.children]
+    return tuple(dict.fromkeys(found))
 
 
 def blobs_unknown(digests: Sequence[str]) -> RegistryError:

@@ -34,11 +34,15 @@ _SMALL_INFLATED, _SMALL_YAML = 1024 * 1024, 64 * 1024
 
 
 class Pushed(NamedTuple):
-    """A manifest as a client pushed it, under which OCI name (its last segment) and tags."""
+    """A manifest as a client pushed it, under which OCI name (its last segment) and tags.
+
+    `children` is all that it refers to, `needed` the blobs that the name must have.
+    """
 
     name: str
     row: ManifestRow
     children: tuple[Child, ...]
+    needed: tuple[str, ...]
     tags: tuple[str, ...]
 
 
@@ -81,6 +85,10 @@ class Signature(NamedTuple):
     blob: BlobFacts
 
 
+Contents = tuple[Content | None, Signature | None]
+"""What a parcel's two files are, where it has them."""
+
+
 class Parcels:
     """Reads parcels, large ones in threads."""
 
@@ -91,7 +99,7 @@ class Parcels:
         """Let the threads go."""
         self._readers.shutdown()
 
-    async def read(self, parcel: Parcel) -> tuple[Content | None, Signature | None]:
+    async def read(self, parcel: Parcel) -> Contents:
         """Read and judge what a parcel holds. Raises AppError INVALID."""
         content = await self._read_archive(parcel) if parcel.archive is not None else None
         return content, _read_signature(parcel)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.db import artifacts, charts, repositories
-from app.db.artifacts import BLOB, MANIFEST, Child, ManifestRow
+from app.db.artifacts import ManifestRow
 from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
 from app.domain import oci
@@ -19,7 +19,7 @@ from app.errors import AppError, Kind
 from app.services import faces
 from app.services.charts import Charts, Outcome
 from app.services.ledger import Ledger
-from app.services.parcels import Parcel, Pushed
+from app.services.parcels import Contents, Parcel, Pushed
 from app.services.registry import Registry
 from app.services.withdrawal import withdraw_in
 
@@ -61,35 +61,37 @@ class Pushes:
                 Kind.DENIED, f"this server takes Helm charts only (OCI_HELM_ONLY), and this is none: {layers}"
             )
         row = _make_row(digest, media_type, manifest, content)
-        pushed = Pushed(name, row, _children_of(manifest), tuple(wanted))
+        pushed = Pushed(name, row, faces.list_children(manifest), tuple(manifest.needed), tuple(wanted))
         if isinstance(layers, ChartLayers) and wanted:
-            return await self._publish(repository, pushed, manifest, layers)
-        await self._store(repository, pushed, manifest)
+            return await self._publish(repository, pushed, layers)
+        await self._store(repository, pushed)
         looks_like_one = manifest.config is not None and manifest.config.media_type == HELM_CONFIG
         return Stored(digest, manifest.subject, wanted, _not_listed(str(layers)) if looks_like_one and wanted else "")
 
-    async def _publish(self, repository: str, pushed: Pushed, manifest: Manifest, layers: ChartLayers) -> Stored:
+    async def _publish(self, repository: str, pushed: Pushed, layers: ChartLayers) -> Stored:
         """Publish a manifest that is a chart's, if it stands under its own name and tag; else store it as it is."""
-        digest = pushed.row.digest
+        digest, subject = pushed.row.digest, pushed.row.subject
         parcel = Parcel(
             await self._read_layer(repository, pushed.name, layers.archive),
             await self._read_layer(repository, pushed.name, layers.provenance) if layers.provenance else None,
             origin="push", pushed=pushed,
         )  # fmt: skip
-        name, version = await self._judge(parcel)
+        contents = await self._read(parcel)
+        assert contents[0] is not None
+        name, version = contents[0].row.name, contents[0].row.version
         if name != pushed.name or tag_of(version) not in pushed.tags:
-            await self._store(repository, pushed, manifest)
+            await self._store(repository, pushed)
             why = f"it is chart {name} {version}, pushed as {pushed.name} with the tag {', '.join(pushed.tags)}"
-            return Stored(digest, manifest.subject, pushed.tags, _not_listed(why))
-        done = await self._charts.publish(repository, parcel)
+            return Stored(digest, subject, pushed.tags, _not_listed(why))
+        done = await self._charts.publish(repository, parcel, contents=contents)
         if done.outcome is Outcome.CONFLICT:
             text = f"{name} {version} is there with other content, and overwriting is not allowed on this server"
             raise AppError(Kind.DENIED, text)
-        return Stored(digest, manifest.subject, pushed.tags)
+        return Stored(digest, subject, pushed.tags)
 
-    async def _judge(self, parcel: Parcel) -> tuple[str, str]:
+    async def _read(self, parcel: Parcel) -> Contents:
         try:
-            return await self._charts.read_name(parcel)
+            return await self._charts.read(parcel)
         except AppError as error:
             if error.kind is not Kind.INVALID or isinstance(error, RegistryError):
                 raise
@@ -107,12 +109,12 @@ class Pushes:
             raise AppError(Kind.TOO_LARGE, text)
         return b"".join([chunk async for chunk in await self._registry.open_blob(blob)])
 
-    async def _store(self, repository: str, pushed: Pushed, manifest: Manifest) -> None:
+    async def _store(self, repository: str, pushed: Pushed) -> None:
         def work(transaction: Transaction) -> None:
             home = repositories.get_or_create(transaction.connection, repository)
             for tag in pushed.tags:
                 self._make_way(transaction, home, pushed, tag)
-            faces.store_pushed(transaction, home, pushed, manifest.needed)
+            faces.store_pushed(transaction, home, pushed)
 
         await self._ledger.write(work)
 
@@ -134,12 +136,6 @@ def _make_row(digest: str, media_type: str, manifest: Manifest, content: bytes) 
     return ManifestRow(
         digest, media_type, manifest.artifact_type, manifest.subject, manifest.annotations, content, "pushed", 0
     )
-
-
-def _children_of(manifest: Manifest) -> tuple[Child, ...]:
-    blobs = [manifest.config, *manifest.layers] if manifest.config else []
-    found = [Child(one.digest, BLOB) for one in blobs] + [Child(one.digest, MANIFEST) for one in manifest.children]
-    return tuple(dict.fromkeys(found))
 
 
 def _not_listed(why: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from sqlalchemy import Connection
 
-from app.db import artifacts, charts, names, repositories
+from app.db import artifacts, names, repositories
 from app.db.artifacts import LinkedBlob, ManifestRow
 from app.db.charts import BlobFacts
 from app.db.session import Database
@@ -48,8 +48,7 @@ class Registry:
 
         Raises RegistryError MANIFEST_UNKNOWN, NAME_UNKNOWN; AppError DENIED where the settings forbid deleting.
         """
-        if not self._rules.allow_delete:
-            raise RegistryError(Kind.DENIED, "UNSUPPORTED", "deleting is switched off on this server (DISABLE_DELETE)")
+        self._check_deletes()
 
         def work(transaction: Transaction) -> None:
             _remove(transaction, repository, name, reference)
@@ -67,7 +66,7 @@ class Registry:
             return artifacts.list_tags(connection, home.id, name, after=last, limit=most)
 
         found = await self._database.read(ask)
-        return (found, False) if limit is None else (found[:limit], len(found) > limit > 0)
+        return _cut(found, limit)
 
     async def list_referrers(self, repository: str, name: str, digest: str, artifact_type: str | None) -> bytes:
         """Answer an index of the manifests that refer to this one, which need not be there; of one type, or all."""
@@ -88,7 +87,7 @@ class Registry:
         held = await self._database.read(names.list_names)
         whole = (oci.join_name(path, name) for path, name in held if readable is None or readable(path))
         rest = sorted(name for name in whole if name > last)
-        return (rest, False) if limit is None else (rest[:limit], len(rest) > limit > 0)
+        return _cut(rest, limit)
 
     # ------------------------------------------------------------------------------------------ blobs
 
@@ -142,8 +141,7 @@ class Registry:
 
     async def remove_blob(self, repository: str, name: str, digest: str) -> None:
         """Let a name no longer see a blob. Raises BLOB_UNKNOWN, and DENIED while a manifest refers to it."""
-        if not self._rules.allow_delete:
-            raise RegistryError(Kind.DENIED, "UNSUPPORTED", "deleting is switched off on this server (DISABLE_DELETE)")
+        self._check_deletes()
 
         def work(transaction: Transaction) -> None:
             home = repositories.find(transaction.connection, repository)
@@ -157,6 +155,10 @@ class Registry:
         await self._ledger.write(work)
 
     # ------------------------------------------------------------------------------------------ inside
+
+    def _check_deletes(self) -> None:
+        if not self._rules.allow_delete:
+            raise RegistryError(Kind.DENIED, "UNSUPPORTED", "deleting is switched off on this server (DISABLE_DELETE)")
 
     async def _touch(self, repository: str, name: str, digest: str) -> None:
         def work(transaction: Transaction) -> None:
@@ -187,12 +189,15 @@ def _remove(transaction: Transaction, repository: str, name: str, reference: Ref
     home = repositories.get_or_create(connection, repository)
     tags = [reference.tag] if reference.tag else artifacts.list_tags_of(connection, home.id, name, row.digest)
     for tag in tags:
-        version = charts.find_version(connection, home.id, name, version_of(tag))
-        if version is not None:
-            withdraw_in(transaction, repository, name, version.version, keep_manifest=True)
-        holdings.remove_tag(transaction, home, name, tag)
+        if not withdraw_in(transaction, repository, name, version_of(tag), keep_manifest=True):
+            holdings.remove_tag(transaction, home, name, tag)
     if not reference.tag:
         holdings.remove_manifest(transaction, home, name, row.digest)
+
+
+def _cut(items: list[str], limit: int | None) -> tuple[list[str], bool]:
+    """Answer the first items, and whether there are more; a page of none has no next one."""
+    return (items, False) if limit is None else (items[:limit], len(items) > limit > 0)
 
 
 async def _slice(content: bytes, start: int, length: int | None) -> AsyncGenerator[bytes, None]:

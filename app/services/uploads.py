@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from functools import partial
 from uuid import uuid4
 
-from app.db import repositories, uploads
+from app.db import garbage, repositories, uploads
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.db.uploads import Part, UploadRow
@@ -21,7 +21,6 @@ from app.domain.ledger import blob_key
 from app.domain.oci import RegistryError, hash_name, render_digest, upload_unknown
 from app.errors import Kind
 from app.services import holdings
-from app.services.blobs import claim
 from app.services.ledger import Ledger
 from storage import Mover, ObjectNotFound, Storage
 
@@ -45,12 +44,12 @@ class Uploads:
         self._storage = storage
         self._ledger = ledger
 
-    async def start(self, repository: str, name: str, algorithm: str = "sha256") -> UploadRow:
+    async def start(self, repository: str, name: str) -> UploadRow:
         """Begin a session for a blob of the OCI name `name` in a repository."""
         uuid = str(uuid4())
 
         def work(transaction: Transaction) -> UploadRow:
-            row = UploadRow(uuid, repository, name, algorithm, 0, (), transaction.now)
+            row = UploadRow(uuid, repository, name, 0, (), transaction.now)
             uploads.create(transaction, row)
             return row
 
@@ -86,21 +85,26 @@ class Uploads:
         Raises OutOfOrder as `append` does; RegistryError DIGEST_INVALID when they are other bytes: the session is over.
         """
         if session.offset == 0 and start in (None, 0):  # all at once, as helm does: straight to its place
-            await self._put_blob(session.repository, session.name, digest, chunks, session=session)
+            await self.put_whole(session.repository, session.name, digest, chunks, uuid=session.uuid)
             return
         session = await self.append(session, start, chunks)
         found = await self._hash(session, hash_name(digest))
         if found != digest:
             await self.cancel(session)
             raise _mismatch(digest, found)
-        await claim(self._database, digest)
+        await self._claim(digest)
         await self._gather(session, blob_key(digest))
         await self._link(session.repository, session.name, digest, session.offset, session.uuid)
         await self._drop_parts(session)
 
-    async def put_whole(self, repository: str, name: str, digest: str, chunks: AsyncIterable[bytes]) -> None:
-        """Store a blob that came in one request. Raises RegistryError DIGEST_INVALID."""
-        await self._put_blob(repository, name, digest, chunks, session=None)
+    async def put_whole(
+        self, repository: str, name: str, digest: str, chunks: AsyncIterable[bytes], *, uuid: str = ""
+    ) -> None:
+        """Store a blob that comes in one request; the session `uuid`, if any, is over then. Raises DIGEST_INVALID."""
+        meter = _Meter(hash_name(digest), wanted=digest)
+        await self._claim(digest)
+        await self._storage.put(blob_key(digest), meter.measure(chunks))
+        await self._link(repository, name, digest, meter.size, uuid)
 
     async def cancel(self, session: UploadRow) -> None:
         """Forget a session and what it brought."""
@@ -128,13 +132,11 @@ class Uploads:
         await self._storage.put(key, meter.measure(chunks))
         return Part(key, meter.size, meter.digest)
 
-    async def _put_blob(
-        self, repository: str, name: str, digest: str, chunks: AsyncIterable[bytes], *, session: UploadRow | None
-    ) -> None:
-        meter = _Meter(hash_name(digest), wanted=digest)
-        await claim(self._database, digest)
-        await self._storage.put(blob_key(digest), meter.measure(chunks))
-        await self._link(repository, name, digest, meter.size, session.uuid if session else "")
+    async def _claim(self, digest: str) -> None:
+        """Make sure that no collection takes the bytes that are about to be written."""
+        condemned = await self._database.read(lambda connection: garbage.list_condemned(connection, [digest]))
+        if condemned:
+            await self._database.write(partial(garbage.pardon, digests=condemned))
 
     async def _hash(self, session: UploadRow, algorithm: str) -> str:
         if algorithm == "sha256" and len(session.parts) == 1:

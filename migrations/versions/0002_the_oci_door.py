@@ -63,7 +63,6 @@ def upgrade() -> None:
         sa.Column("uuid", sa.String(36), nullable=False),
         sa.Column("repository", _NAME, nullable=False),
         sa.Column("name", _NAME, nullable=False),
-        sa.Column("algorithm", sa.String(16), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("parts", sa.LargeBinary(), nullable=False),
         sa.Column("touched", sa.BigInteger(), nullable=False),

@@ -95,7 +95,7 @@ QUESTIONS: dict[str, Question] = {
     "whether a name holds anything": lambda c: names.has_name(c, 1, "web"),
     "which names see a blob": lambda c: names.list_homes(c, "a"),
     "whether a manifest needs a blob": lambda c: artifacts.is_referenced(c, 1, "web", "a"),
-    "whether a blob is condemned": lambda c: garbage.is_condemned(c, "a"),
+    "whether a blob is condemned": lambda c: garbage.list_condemned(c, ["a"]),
     "a push": push,
 }
 

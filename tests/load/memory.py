@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tests.faults.harm import read_resident
 from tests.live import LiveServer
 from tests.load.bench import Bench
 from tests.load.connection import Connection
@@ -20,14 +21,6 @@ from tests.load.servers import run_ours
 from tests.load.uploading import upload_all
 
 _SETTLE_SECONDS = 1.0
-
-
-def read_resident(server: LiveServer, field: str = "VmRSS") -> float:
-    """Answer the resident memory of a server of one process in MB (1,000,000 bytes); VmHWM is the most it ever was."""
-    for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("the kernel does not say how much memory the process has")
 
 
 def measure_memory(bench: Bench) -> Iterator[Finding]:

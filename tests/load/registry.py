@@ -8,18 +8,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
 
 import httpx
 
 from app.domain.oci import MANIFEST_TYPE
+from tests.faults.harm import forget_peak, read_resident
 from tests.live import LiveServer
 from tests.load.bench import Bench
 from tests.load.compare import median_ratio, take_turns
 from tests.load.connection import Connection
 from tests.load.findings import Finding, at_least, at_most, not_measured, show_rate
-from tests.load.memory import read_resident
 from tests.load.reading import Load, measure
 from tests.load.servers import has_nginx, run_nginx, run_ours
 from tests.oci.client import Registry, digest_of, image
@@ -134,7 +133,7 @@ def _measure_memory(bench: Bench, server: LiveServer) -> Finding:
         whole.update(chunk)
     digest = f"sha256:{whole.hexdigest()}"
     before = read_resident(server)
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    forget_peak(server)
     with Registry(server.url, _NAME) as registry:
         sent = registry.http.patch(registry.session(), content=(chunk for _ in range(count)), timeout=120)
         done = registry.http.put(f"{sent.headers['location']}?digest={digest}", timeout=120)

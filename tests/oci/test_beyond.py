@@ -83,7 +83,11 @@ def test_every_reply_names_the_protocol(registry: Registry) -> None:
     for path in ("/v2", "/v2/", "/v2/_catalog", registry.url("tags/list"), registry.url("manifests/x"), "/v2/nothing"):
         for method in ("GET", "HEAD", "PUT"):
             found = registry.http.request(method, path)
-            assert found.headers["docker-distribution-api-version"] == "registry/2.0", (method, path)
+            versions = found.headers.get_list("docker-distribution-api-version")
+            assert versions == ["registry/2.0"], (method, path)
+    refused = registry.http.patch(registry.session(), content=b"x", headers={"content-range": "5-5"})
+    assert refused.status_code == 416
+    assert refused.headers.get_list("docker-distribution-api-version") == ["registry/2.0"]
     assert registry.http.get("/v2/").json() == {}
 
 

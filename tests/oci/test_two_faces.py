@@ -18,7 +18,7 @@ from app.domain.oci import tag_of
 from tests.api.wire import sign
 from tests.charts import make_chart
 from tests.live import LiveServer, serve
-from tests.oci.client import Registry, chart_manifest, code_of, digest_of, image
+from tests.oci.client import Registry, chart_manifest, code_of, descriptor, digest_of, image
 
 CONFIG = b'{"name":"mychart"}'
 VERSION = "1.2.3+build.5"
@@ -204,6 +204,22 @@ def test_what_is_no_chart_version_is_kept_and_not_listed_and_the_reply_says_why(
     plain = registry.put("plain", image(b"{}"))
     assert (plain.status_code, "warning" in plain.headers) == (201, False)
     assert registry.http.get("/team/index.yaml").json()["entries"] == {}
+
+
+def test_a_chart_may_have_layers_that_lie_elsewhere(both: tuple[LiveServer, Registry], tmp_path: Path) -> None:
+    _, registry = both
+    manifest = json.loads(chart_manifest(b"{}", ARCHIVE))
+    far = descriptor(b"far", "application/vnd.oci.image.layer.nondistributable.v1.tar", urls=["https://x.test"])
+    manifest["layers"].append(far)
+    for blob in (b"{}", ARCHIVE):
+        registry.push_blob(blob)
+    pushed = registry.put(tag_of(VERSION), json.dumps(manifest).encode())
+    assert (pushed.status_code, "warning" in pushed.headers) == (201, False)
+    assert from_index(registry, tmp_path)[0] == ARCHIVE
+    assert registry.http.post("/api/team/prov", content=sign("mychart", VERSION)).status_code == 201
+    layers = registry.manifest(tag_of(VERSION)).json()["layers"]
+    assert len(layers) == 3
+    assert far in layers
 
 
 @pytest.mark.parametrize(
