@@ -4,6 +4,7 @@ from storage.errors import ObjectNotFound, StorageError, StorageFull, StorageUna
 from storage.protocol import (
     CHUNK,
     Closeable,
+    Composer,
     InlineReader,
     LocalFiles,
     Mover,
@@ -16,6 +17,7 @@ from storage.protocol import (
 __all__ = [
     "CHUNK",
     "Closeable",
+    "Composer",
     "InlineReader",
     "LocalFiles",
     "Mover",

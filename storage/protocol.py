@@ -12,7 +12,7 @@ it was or as it was to be.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -108,6 +108,19 @@ class Mover(Protocol):
         """Give the object under `source` the key `target`, durably; one that is there already is replaced.
 
         At every moment the bytes are under one of both keys at least. Raises ObjectNotFound, StorageFull.
+        """
+        ...
+
+
+@runtime_checkable
+class Composer(Protocol):
+    """A backend that can make one object of several without their bytes leaving it."""
+
+    async def compose(self, parts: Sequence[tuple[str, int]], key: str) -> None:
+        """Write the bytes of all parts, in their order, under `key`, durably; an object that is there is replaced.
+
+        A part is an object's key and its size in bytes; it stays. Raises ObjectNotFound when one is not there;
+        StorageError when this backend cannot do it after all: then the bytes have to be read and put.
         """
         ...
 

@@ -1,43 +1,35 @@
-"""Objects in a bucket of S3 or of anything that speaks it. Which questions are asked, in which order.
+"""Objects in a bucket of S3 or of anything that speaks it: which questions are asked, in which order.
 
+Writing has a room of its own, `s3_writer`.
 boto3 blocks, so each call runs in a thread. `s3_client` imports it at the first one.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import ObjectNotFound, StorageError, StorageUnavailable
+from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.protocol import CHUNK, ObjectStat
 from storage.rules import batches, check_key, check_range, is_key
 from storage.s3_client import Client, ClientOptions
 from storage.s3_errors import RangePastEnd
+from storage.s3_writer import PART, Writer
 from storage.threads import Threads
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     _Opened = tuple[StreamingBody | None, bytes, int]  # a body, its first chunk, how many bytes are left then
-
-_PART = 8 * 1024 * 1024
-"""Bytes of one part of a long upload. S3 takes 10,000 parts: 78 GiB. All but the last are equal, for R2.
-
-One upload holds up to three in memory: one on its way, the next one gathered, and its copy.
-"""
 
 _LONGEST_PRESIGN = 7 * 24 * 3600
 """Seconds that a SigV4 address may work."""
 
 
 class S3Storage:
-    """Keeps the contract of Storage and Presigner in `bucket`, below `prefix`.
+    """Keeps the contract of Storage, Composer and Presigner in `bucket`, below `prefix`.
 
     Without `endpoint` it is Amazon's. Without `access_key` and `secret_key`, boto3 looks in its usual places
     (environment, profile, service account, instance). `sse` is the encryption to ask for, `AES256` or
@@ -68,7 +60,6 @@ class S3Storage:
         self._bucket = bucket
         self._base = f"{prefix}/" if prefix else ""
         self._bucket_seen = False
-        self._encryption: dict[str, Any] = {"ServerSideEncryption": sse} if sse else {}
         self._threads = Threads(workers, "s3")
         self._client = Client(
             bucket,
@@ -86,6 +77,7 @@ class S3Storage:
                 connections=workers * 4,
             ),
         )
+        self._writer = Writer(self._client, self._threads, bucket, self._base, sse)
 
     def close(self) -> None:
         """Let the threads and connections go. The storage must not be used afterwards."""
@@ -108,10 +100,16 @@ class S3Storage:
         """Write an object; a long stream in parts of 8 MiB. Raises StorageUnavailable, StorageFull."""
         check_key(key)
         if isinstance(content, bytes):
-            await self._threads.run(self._put_whole, key, content)
+            await self._threads.run(self._writer.put, key, content)
             return
-        async with aclosing(batches(content, _PART)) as parts:
-            await self._put_parts(key, parts)
+        async with aclosing(batches(content, PART)) as parts:
+            await self._writer.put_parts(key, parts)
+
+    async def compose(self, parts: Sequence[tuple[str, int]], key: str) -> None:
+        """Make one object of others, which the bucket copies by itself; see `Composer`. Raises ObjectNotFound."""
+        for one in (key, *(part[0] for part in parts)):
+            check_key(one)
+        await self._writer.compose(parts, key)
 
     async def stat(self, key: str) -> ObjectStat:
         """Tell size and time of an object. Raises ObjectNotFound."""
@@ -130,7 +128,7 @@ class S3Storage:
         """Remove an object."""
         check_key(key)
         with suppress(ObjectNotFound):  # Amazon never says so, others do
-            await self._threads.run(self._delete, key)
+            await self._threads.run(self._writer.delete, key)
 
     async def scan(self, prefix: str = "") -> AsyncIterator[ObjectStat]:
         """Answer the objects whose key starts with `prefix`, a page of the listing at a time."""
@@ -146,7 +144,8 @@ class S3Storage:
 
     async def sweep(self, older_than_seconds: float = 24 * 3600) -> int:
         """Abort the uploads in parts that died with their process, by age in seconds. Answers how many."""
-        return await self._threads.run(self._sweep, datetime.now(UTC) - timedelta(seconds=older_than_seconds))
+        before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+        return await self._threads.run(self._writer.sweep, before)
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -219,80 +218,6 @@ class S3Storage:
             if is_key(key):  # other programs keep "folders" here: empty objects with a slash at the end
                 found.append(ObjectStat(key, item["Size"], item["LastModified"].astimezone(UTC)))
         return found, page["NextContinuationToken"] if page["IsTruncated"] else ""
-
-    # ------------------- writing: asks about the bucket, not the key, since "not found" can only mean that
-
-    def _put_whole(self, key: str, content: bytes) -> None:
-        with self._client.asking(None) as client:
-            client.put_object(Bucket=self._bucket, Key=self._base + key, Body=content, **self._encryption)
-
-    async def _put_parts(self, key: str, parts: AsyncGenerator[bytes, None]) -> None:
-        part = await anext(parts)
-        if len(part) < _PART:
-            await self._threads.run(self._put_whole, key, part)
-            return
-        upload = await self._threads.run(self._begin, key, undo=self._abort_soon)
-        try:
-            done: list[CompletedPartTypeDef] = []
-            while part:
-                done.append(await self._threads.run(self._upload, upload, len(done) + 1, part))
-                part = b""  # or it would live on while the next one gathers
-                part = await anext(parts, b"")
-            await self._threads.run(self._complete, upload, done)
-        except BaseException:
-            await asyncio.shield(self._abort_soon(upload))
-            raise
-
-    def _begin(self, key: str) -> _Upload:
-        with self._client.asking(None) as client:
-            wanted = {"Bucket": self._bucket, "Key": self._base + key, **self._encryption}
-            return _Upload(key, client.create_multipart_upload(**wanted)["UploadId"])
-
-    def _upload(self, upload: _Upload, number: int, part: bytes) -> CompletedPartTypeDef:
-        with upload.busy, self._client.asking(None) as client:
-            answer = client.upload_part(
-                Bucket=self._bucket, Key=self._base + upload.key, UploadId=upload.id, PartNumber=number, Body=part
-            )
-        return {"ETag": answer["ETag"], "PartNumber": number}
-
-    def _complete(self, upload: _Upload, parts: list[CompletedPartTypeDef]) -> None:
-        with upload.busy, self._client.asking(None) as client:
-            client.complete_multipart_upload(
-                Bucket=self._bucket, Key=self._base + upload.key, UploadId=upload.id, MultipartUpload={"Parts": parts}
-            )
-
-    def _abort_soon(self, upload: _Upload) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().run_in_executor(self._threads.executor, self._abort, upload)
-
-    def _abort(self, upload: _Upload) -> None:
-        with upload.busy, suppress(StorageError), self._client.asking(None) as client:
-            # If that fails too, `sweep` finds it.
-            client.abort_multipart_upload(Bucket=self._bucket, Key=self._base + upload.key, UploadId=upload.id)
-
-    def _delete(self, key: str) -> None:
-        with self._client.asking(key) as client:
-            client.delete_object(Bucket=self._bucket, Key=self._base + key)
-
-    def _sweep(self, before: datetime) -> int:
-        found: list[_Upload] = []
-        with self._client.asking(None) as client:
-            pages = client.get_paginator("list_multipart_uploads")
-            # Only below our own folder: next to it, other programs may be at work.
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._base + ".chartroom/"):
-                old = [item for item in page.get("Uploads", []) if item["Initiated"] < before]
-                found += [_Upload(item["Key"][len(self._base) :], item["UploadId"]) for item in old]
-        for upload in found:
-            self._abort(upload)
-        return len(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    """An upload in parts. `busy` makes aborting wait for a part that is under way, and so take it along."""
-
-    key: str
-    id: str
-    busy: threading.Lock = field(default_factory=threading.Lock)
 
 
 def _close(opened: _Opened) -> None:

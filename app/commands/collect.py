@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.commands.house import open_house
+from app.commands.words import count
 from app.settings import Settings
 
 
@@ -13,10 +14,10 @@ async def collect(settings: Settings, write: Callable[[str], None], *, dry_run: 
     async with open_house(settings) as house:
         found = await house.collector.run(dry_run=dry_run)
     verb = "would go" if dry_run else "went"
-    write(f"{found.blobs} blobs of {found.freed} bytes, {found.manifests} manifests, {found.sessions} uploads {verb}")
+    parts = [count(found.manifests, "manifest"), count(found.sessions, "unfinished upload")]
+    parts.append(f"{count(found.links, 'link')} that nothing used")
+    write(f"{count(found.blobs, 'blob')} of {found.freed} bytes, {', '.join(parts)} {verb}")
     if found.condemned:
-        kept = f"{settings.gc_grace:g} s (CHARTROOM_GC_GRACE)"
-        write(
-            f"{found.condemned} blobs that nothing refers to {'would be' if dry_run else 'are'} kept for another {kept}"
-        )
+        kept = f"{'would be' if dry_run else 'will be'} kept for another {settings.gc_grace:g} s (CHARTROOM_GC_GRACE)"
+        write(f"{count(found.condemned, 'blob')} that nothing refers to {kept}")
     return 0

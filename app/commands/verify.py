@@ -11,6 +11,7 @@ from pathlib import Path
 import migrations
 from app.commands.house import open_house
 from app.commands.imports import show_progress
+from app.commands.words import count
 from app.db.rebuild import file_url
 from app.db.session import Database
 from app.services.reconcile import Reconcile
@@ -55,7 +56,8 @@ def _open_replica() -> Iterator[Database]:
 
 
 def _render(report: Report) -> Iterator[str]:
-    yield f"{report.repositories} repositories, {report.blobs} blobs of {report.bytes} bytes checked"
+    seen = f"{count(report.repositories, 'repository')}, {count(report.blobs, 'blob')}"
+    yield f"{seen} of {report.bytes} bytes checked"
     findings = report.findings
     for title, lines in (("mended", findings.mended), ("wrong", findings.open), ("note", findings.notes)):
         for line in lines:

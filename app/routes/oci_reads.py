@@ -104,5 +104,10 @@ def _whole_or_unchanged(
 
 
 def _address(scope: Scope, headers: RequestHeaders) -> str:
-    host = headers.get(b"host", b"").decode("latin-1")
-    return f"{scope.get('scheme', 'http')}://{host}"
+    """Answer the scheme and host that the caller used. A proxy on this machine may name the scheme, as it may for all
+    that is not read here (ProxyHeadersMiddleware).
+    """
+    scheme, said = scope.get("scheme", "http"), headers.get(b"x-forwarded-proto", b"").strip()
+    if said in (b"http", b"https") and (scope.get("client") or ("",))[0] == "127.0.0.1":
+        scheme = said.decode()
+    return f"{scheme}://{headers.get(b'host', b'').decode('latin-1')}"

@@ -45,6 +45,7 @@ class Collected:
     """What a collection did, or with `dry_run` would do now. `freed` is in bytes."""
 
     sessions: int = 0
+    links: int = 0  # blobs that came to a name, and that no manifest of it ever used
     manifests: int = 0
     condemned: int = 0
     blobs: int = 0
@@ -64,9 +65,8 @@ class Collector:
     async def run(self, *, dry_run: bool = False) -> Collected:
         """Collect once. Raises StorageError, AppError UNAVAILABLE; what was done until then is done whole."""
         found = Collected()
-        if not dry_run:
-            found.sessions = await self._uploads.sweep(self._terms.unused)
-            await self._drop_idle_links()
+        found.sessions = await self._uploads.sweep(self._terms.unused, dry_run=dry_run)
+        found.links = await self._drop_idle_links(dry_run)
         found.manifests = await self._drop_untagged(dry_run)
         found.condemned = await self._condemn(dry_run)
         for blob in await self._database.read_in_thread(partial(garbage.list_due, before=_ago(self._terms.grace))):
@@ -76,10 +76,11 @@ class Collector:
         _log.info("garbage collected", dry_run=dry_run, manifests=found.manifests, blobs=found.blobs, bytes=found.freed)
         return found
 
-    async def _drop_idle_links(self) -> None:
+    async def _drop_idle_links(self, dry_run: bool) -> int:
         idle = await self._database.read_in_thread(partial(garbage.list_idle_links, before=_ago(self._terms.unused)))
-        for place in idle:
+        for place in idle if not dry_run else ():
             await self._ledger.write(partial(_drop_link, place=place))
+        return len(idle)
 
     async def _drop_untagged(self, dry_run: bool) -> int:
         question = partial(garbage.list_untagged, before=_ago(self._terms.grace), pushed=self._terms.untagged)

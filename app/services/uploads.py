@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from functools import partial
 from uuid import uuid4
 
+import structlog
+
 from app.db import garbage, repositories, uploads
 from app.db.session import Database
 from app.db.transaction import Transaction
@@ -22,9 +24,11 @@ from app.domain.oci import RegistryError, hash_name, render_digest, upload_unkno
 from app.errors import Kind
 from app.services import holdings
 from app.services.ledger import Ledger
-from storage import Mover, ObjectNotFound, Storage
+from storage import Composer, Mover, ObjectNotFound, Storage, StorageError, StorageFull
 
 _FOLDER = ".chartroom/uploads/"
+
+_log = structlog.get_logger(__name__)
 
 
 class OutOfOrder(RegistryError):
@@ -111,17 +115,21 @@ class Uploads:
         await self._database.write(lambda transaction: uploads.remove(transaction, session.uuid))
         await self._drop_parts(session)
 
-    async def sweep(self, older_than_seconds: float) -> int:
-        """Forget the sessions that nobody touched for so long, and parts without a session; answer how many went."""
+    async def sweep(self, older_than_seconds: float, *, dry_run: bool = False) -> int:
+        """Forget the sessions that nobody touched for so long, and parts without a session.
+
+        Answers how many went, or with `dry_run` would go.
+        """
         before = time.time_ns() - int(older_than_seconds * 1e9)
         stale = await self._database.read(lambda connection: uploads.list_stale(connection, before))
-        for session in stale:
+        for session in stale if not dry_run else ():
             await self.cancel(session)
         orphans = 0
         async for stat in self._storage.scan(_FOLDER):
             if stat.modified.timestamp() * 1e9 < before and not await self._is_known(stat.key):
-                await self._storage.delete(stat.key)
                 orphans += 1
+                if not dry_run:
+                    await self._storage.delete(stat.key)
         return len(stale) + orphans
 
     # ------------------------------------------------------------------------------------------ inside
@@ -149,12 +157,24 @@ class Uploads:
     async def _gather(self, session: UploadRow, key: str) -> None:
         """Make one object of all parts. A stream came as one part: it is only called something else."""
         parts = [part for part in session.parts if part.size]
-        if len(parts) == 1 and isinstance(self._storage, Mover):
-            try:
+        try:
+            if len(parts) == 1 and isinstance(self._storage, Mover):
                 await self._storage.move(parts[0].key, key)
-            except ObjectNotFound:
-                await self._storage.stat(key)  # it was moved already, and then the server was ended
-        else:
+            elif isinstance(self._storage, Composer):
+                await self._compose(session, key, self._storage)
+            else:
+                await self._storage.put(key, self._read_parts(session))
+        except ObjectNotFound:
+            await self._storage.stat(key)  # it was gathered already, and then the server was ended
+
+    async def _compose(self, session: UploadRow, key: str, composer: Composer) -> None:
+        """Let the bucket copy the parts; where it does not know how to, their bytes pass through here once more."""
+        try:
+            await composer.compose([(part.key, part.size) for part in session.parts], key)
+        except (ObjectNotFound, StorageFull):
+            raise
+        except StorageError as error:
+            _log.warning("parts of an upload could not be copied in the bucket", why=str(error))
             await self._storage.put(key, self._read_parts(session))
 
     async def _read_parts(self, session: UploadRow) -> AsyncGenerator[bytes, None]:

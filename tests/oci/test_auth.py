@@ -95,6 +95,15 @@ def test_a_private_server_asks_for_basic_credentials_everywhere(private: LiveSer
         assert registry.manifest("1.0.0").status_code == 401  # also after it was read, with nothing kept
 
 
+def test_a_proxy_on_this_machine_names_the_scheme_of_the_realm(readable: LiveServer) -> None:
+    with Registry(readable.url, NAME, headers={"x-forwarded-proto": "https"}) as registry:
+        place = readable.url.removeprefix("http://")
+        wrong = {"authorization": "Basic d3Jvbmc6d3Jvbmc="}
+        answers = [registry.http.get("/v2/"), registry.http.get(f"/v2/{NAME}/manifests/1.0.0", headers=wrong)]
+        for response in answers:
+            assert refused(response).startswith(f'Bearer realm="https://{place}/v2/token",service="{place}"')
+
+
 def get_token(server: LiveServer, **options: object) -> httpx.Response:
     scope = f"repository:{NAME}:pull,push"
     return httpx.get(f"{server.url}/v2/token", params={"service": "x", "scope": scope}, **options)  # type: ignore[arg-type]

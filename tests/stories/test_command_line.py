@@ -16,7 +16,7 @@ from tests.charts import make_chart
 from tests.live import serve
 from tests.stories.shop import entries_of, write_charts
 
-COMMANDS = ["serve", "worker", "migrate", "check-config", "import", "export", "reindex", "verify"]
+COMMANDS = ["serve", "worker", "migrate", "check-config", "import", "export", "reindex", "verify", "gc"]
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +47,11 @@ def test_the_commands_of_a_store_follow_each_other(tmp_path: Path) -> None:
     done = run("reindex", *place)
     assert done.returncode == 0
     assert done.stdout.startswith("1 repositories, 1 charts, 2 versions, 0 provenance files, from ")
+    done = run("gc", "--dry-run", *place)
+    assert done.returncode == 0
+    assert done.stdout.startswith(
+        "0 blobs of 0 bytes, 0 manifests, 0 unfinished uploads, 0 links that nothing used would"
+    )
     done = run("verify", *place)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "clean")
     next((store / ".chartroom" / "blobs").rglob("*/*/*")).unlink()
