@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, not_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, not_, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from app.db.artifacts import MANIFEST
@@ -95,12 +95,13 @@ def list_idle_links(connection: Connection, before: int) -> list[tuple[str, str,
 def list_untagged(connection: Connection, before: int, *, pushed: bool) -> list[tuple[str, str, str]]:
     """Answer the manifests that lost their last tag before a moment: repository, name, digest.
 
-    Those that another manifest names, as its child or its subject, are left out; those that clients pushed are only
-    answered with `pushed`.
+    Those that another manifest names, as its child or its subject, are left out, and so are those whose own subject is
+    there; those that clients pushed are only answered with `pushed`.
     """
-    mine, others = manifests, manifests.alias()
+    mine, others, subjects = manifests, manifests.alias(), manifests.alias()
     same = and_(links.c.repository_id == mine.c.repository_id, links.c.name == mine.c.name)
     subject = and_(others.c.repository_id == mine.c.repository_id, others.c.name == mine.c.name)
+    its_own = and_(subjects.c.repository_id == mine.c.repository_id, subjects.c.name == mine.c.name)
     query = (
         select(repositories.c.path, mine.c.name, mine.c.digest)
         .join(repositories, repositories.c.id == mine.c.repository_id)
@@ -108,7 +109,7 @@ def list_untagged(connection: Connection, before: int, *, pushed: bool) -> list[
             mine.c.untagged < before,
             not_(exists().where(same, links.c.digest == mine.c.digest, links.c.kind == MANIFEST)),
             not_(exists().where(subject, others.c.subject == mine.c.digest)),
-            mine.c.subject == "",
+            or_(mine.c.subject == "", not_(exists().where(its_own, subjects.c.digest == mine.c.subject))),
             not_(
                 exists().where(
                     tags.c.repository_id == mine.c.repository_id,

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app.domain.ledger import blob_key
+from app.domain.oci import MANIFEST_TYPE
 from app.wiring import House
 from storage import ObjectNotFound, Storage
 from storage.filesystem import FilesystemStorage
@@ -19,7 +20,7 @@ from storage.s3 import S3Storage
 from tests.api.wire import push, sign
 from tests.charts import make_chart
 from tests.house import open_house
-from tests.oci.client import chart_manifest, digest_of, image
+from tests.oci.client import chart_manifest, descriptor, digest_of, image
 from tests.servers import moto_server
 from tests.stories.test_many_processes import make_bucket
 
@@ -135,6 +136,23 @@ async def test_replaced_manifests_go_and_pushed_ones_stay_unless_told(tmp_path: 
             pushed = (await client.get(f"/v2/mychart/manifests/{digest_of(image(b'{}', note=0))}")).status_code
             assert pushed == (404 if untagged == "true" else 200)
             assert (await client.get("/v2/mychart/manifests/x")).content == image(b"{}", note=1)
+
+
+async def test_what_refers_to_a_manifest_goes_after_it_and_not_before(tmp_path: Path) -> None:
+    kind = {"content-type": "application/vnd.oci.image.manifest.v1+json"}
+    async with open_house(tmp_path, **FLAGS, gc_untagged="true") as (client, house):
+        await push_blob(client, "mychart", b"{}")
+        subject = image(b"{}", note="subject")
+        signature = image(b"{}", subject=descriptor(subject, MANIFEST_TYPE))
+        for reference, content in (("x", subject), (digest_of(signature), signature)):
+            put = await client.put(f"/v2/mychart/manifests/{reference}", content=content, headers=kind)
+            assert put.status_code == 201
+        address = f"/v2/mychart/manifests/{digest_of(signature)}"
+        await collect_twice(house)
+        assert (await client.get(address)).status_code == 200
+        assert (await client.delete(f"/v2/mychart/manifests/{digest_of(subject)}")).status_code == 202
+        await collect_twice(house)
+        assert (await client.get(address)).status_code == 404
 
 
 async def test_unfinished_uploads_unused_blobs_and_strays_in_storage_go(tmp_path: Path) -> None:
