@@ -26,6 +26,7 @@ from aiofiles.threadpool import wrap
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.filesystem_errors import ABSENT, failure
 from storage.folders import File, Folders
+from storage.page_cache import NOWAIT, read_resident
 from storage.protocol import CHUNK, ObjectStat
 from storage.rules import TEMP, batches, check_key, check_range, clamp
 from storage.threads import T, Threads
@@ -39,7 +40,6 @@ _UNASKED = 64 * 1024
 # O_NONBLOCK: opening a named pipe would wait for its writer. It changes nothing for files.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
 
 class FilesystemStorage:
@@ -112,11 +112,11 @@ class FilesystemStorage:
         descriptor, info = self._open(key)
         try:
             size = info.st_size
-            if size > limit or (not _NOWAIT and size > _UNASKED):
+            if size > limit or (not NOWAIT and size > _UNASKED):
                 return None
             content = bytearray(size)
             try:
-                if os.preadv(descriptor, (content,), 0, _NOWAIT) != size:
+                if os.preadv(descriptor, (content,), 0, NOWAIT) != size:
                     return None
             except BlockingIOError:
                 return None
@@ -174,10 +174,15 @@ class FilesystemStorage:
         try:
             yield b""
             reader = wrap(file, executor=self._threads.executor)
+            offset = file.tell() - len(chunk)
             while chunk:
                 yield chunk
-                with self._translated("read", key):
-                    chunk = await reader.read(min(CHUNK, left)) if left else b""
+                offset += len(chunk)
+                chunk = read_resident(file.fileno(), offset, min(CHUNK, left))
+                if not chunk and left:
+                    with self._translated("read", key):
+                        file.seek(offset)
+                        chunk = await reader.read(min(CHUNK, left))
                 left -= len(chunk)
             if left:
                 raise StorageUnavailable(f"{key!r} under {self._base} became shorter while it was read")
