@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import yaml
 
 from helm_client.errors import ChartNotFound, InvalidIndex
-
-_VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
+from helm_client.semver import Version, parse_constraint, parse_version
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -58,15 +56,24 @@ class Index:
         return self.charts[name]
 
     def get_version(self, name: str, version: str | None = None) -> ChartVersion:
-        """Answer exactly this version, or the newest stable one. Constraints (`^1.2`) are not understood yet.
+        """Answer this version, or the newest one that a range allows (`~10.5`, `>0.0.0-0`), or the newest stable one.
 
-        Raises ChartNotFound.
+        Helm's rule (repo.IndexFile.Get): an exact match comes first, then the range. Raises ChartNotFound.
         """
-        for found in self.get_versions(name):
-            if found.version == version or (version is None and found.is_stable):
+        versions = self.get_versions(name)
+        for found in versions:
+            if version and found.version == version:
                 return found
-        lack = f"version {version} (give an exact one)" if version else "stable version; name a prerelease"
-        raise ChartNotFound(f"chart {name} has no {lack}")
+        try:
+            constraint = parse_constraint(version or "*")
+        except ValueError as error:
+            raise ChartNotFound(str(error)) from error
+        for found in versions:
+            if constraint.check(parse_version(found.version)):
+                return found
+        if not version:
+            raise ChartNotFound(f"chart {name} has no stable version; name a prerelease, or allow them with >0.0.0-0")
+        raise ChartNotFound(f"no chart version found for {name}-{version}")
 
     def search(self, words: str) -> list[ChartVersion]:
         """Answer the charts that have every word in name, description or keywords, by name.
@@ -96,7 +103,7 @@ def read_index(content: bytes) -> Index:
         raise InvalidIndex("this is no index of a chart repository: apiVersion is missing, or entries are no mapping")
     charts = {}
     for name, listed in entries.items():
-        if versions := sorted(_read_entries(listed), key=lambda v: _order(v.version), reverse=True):
+        if versions := sorted(_read_entries(listed), key=lambda v: parse_version(v.version), reverse=True):
             charts[str(name)] = tuple(versions)
     return Index(charts)
 
@@ -105,7 +112,7 @@ def _read_entries(listed: object) -> Iterator[ChartVersion]:
     for entry in listed if isinstance(listed, list) else ():
         fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
         name, version = _text(fields.get("name")), _text(fields.get("version"))
-        if name and _VERSION.fullmatch(version):
+        if name and _read_version(version) is not None:
             yield ChartVersion(
                 name, version, _text(fields.get("appVersion")), _text(fields.get("description")),
                 _texts(fields.get("keywords")), fields.get("deprecated") is True, _text(fields.get("created")),
@@ -121,10 +128,8 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
 
 
-def _order(version: str) -> tuple[list[int], bool, list[tuple[bool, int, str]]]:
-    """Answer what sorts by precedence (semver.org, 11); a missing minor or patch is 0, as in Helm."""
-    match = _VERSION.fullmatch(version)
-    assert match is not None, version
-    parts = match[4].split(".") if match[4] else []
-    prerelease = [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
-    return [int(number or 0) for number in match.group(1, 2, 3)], not parts, prerelease
+def _read_version(text: str) -> Version | None:
+    try:
+        return parse_version(text)
+    except ValueError:
+        return None

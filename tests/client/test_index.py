@@ -45,9 +45,19 @@ def test_a_prerelease_is_had_by_its_name() -> None:
         index.get_version("mychart")
 
 
-@pytest.mark.parametrize("version", ["^1.0", "1.0", "1.0.0+other"])
-def test_only_exact_versions_are_understood(version: str) -> None:
-    with pytest.raises(ChartNotFound, match="give an exact one"):
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("^1.0", "1.9.0"), ("1.0", "1.0.3"), ("~1.2.0-0", "1.2.1-rc.1"), (">0.0.0-0", "2.0.0-rc.1"), ("v1.0.3", "1.0.3"),
+     ("1.0.0+b1", "1.0.0+b1"), ("1.0.0+other", "1.0.0+b1"), ("1.x || 0.x", "1.9.0")],
+)  # fmt: skip
+def test_a_range_finds_the_newest_that_it_allows(wanted: str, found: str) -> None:
+    index = index_of("2.0.0-rc.1", "1.9.0", "1.2.1-rc.1", "1.0.3", "1.0.0+b1", "0.1.0")
+    assert index.get_version("mychart", wanted).version == found
+
+
+@pytest.mark.parametrize("version", ["^3.0", "no version", "latest"])
+def test_what_no_version_matches_is_named(version: str) -> None:
+    with pytest.raises(ChartNotFound, match=r"no chart version found for mychart-\^3\.0|improper constraint"):
         index_of("1.0.0").get_version("mychart", version)
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from helm_client import Repository, RepositoryUnavailable
+from helm_client import Access, Repository, RepositoryUnavailable
 
 from tests.live import serve
 
@@ -37,7 +37,7 @@ def test_a_server_is_believed_when_its_authority_is_named(tmp_path: Path) -> Non
     certificate, key = write_certificate(tmp_path)
     files = {"CHARTROOM_TLS_CERT": str(certificate), "CHARTROOM_TLS_KEY": str(key)}
     with serve(tmp_path / "store", **files) as server:
-        with Repository(server.url, ca_file=certificate) as known:
+        with Repository(server.url, access=Access(ca_file=str(certificate))) as known:
             assert known.search() == []
         with Repository(server.url) as unknown, pytest.raises(RepositoryUnavailable, match="certificate verify failed"):
             unknown.index()
