@@ -89,15 +89,16 @@ def _holds(version: ChartVersion, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
+def read_server_info(content: bytes) -> dict[str, Any]:
+    """Read what an index says of its server (`serverInfo`), {} without. Raises InvalidIndex."""
+    document = _load(content)
+    found = document.get("serverInfo") if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def read_index(content: bytes) -> Index:
     """Read an index. Raises InvalidIndex."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        try:
-            document = yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InvalidIndex("this is no index of a chart repository: neither JSON nor YAML") from error
+    document = _load(content)
     entries = document.get("entries") or {} if isinstance(document, dict) else None
     if not isinstance(entries, dict) or not document.get("apiVersion"):
         raise InvalidIndex("this is no index of a chart repository: apiVersion is missing, or entries are no mapping")
@@ -106,6 +107,16 @@ def read_index(content: bytes) -> Index:
         if versions := sorted(_read_entries(listed), key=lambda v: parse_version(v.version), reverse=True):
             charts[str(name)] = tuple(versions)
     return Index(charts)
+
+
+def _load(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        try:
+            return yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise InvalidIndex("this is no index of a chart repository: neither JSON nor YAML") from error
 
 
 def _read_entries(listed: object) -> Iterator[ChartVersion]:

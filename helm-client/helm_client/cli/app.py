@@ -17,13 +17,17 @@ from helm_client.errors import HelmClientError
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named as `module:attribute`, with one line of help each, and imported when called."""
+    """A group whose commands are named as `module:attribute`, with one line of help each, and imported when called.
+
+    `otherwise` is the command that is meant when the first word is none (`helm search WORD` of Helm 2).
+    """
 
     def __init__(
-        self, *args: Any, places: dict[str, tuple[str, str]], aliases: dict[str, str], **settings: Any
-    ) -> None:
+        self, *args: Any, places: dict[str, tuple[str, str]], aliases: dict[str, str] | None = None,
+        otherwise: str = "", **settings: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*args, **settings)
-        self._places, self._aliases = places, aliases or {}
+        self._places, self._aliases, self._otherwise = places, aliases or {}, otherwise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Answer the names, without their aliases."""
@@ -38,15 +42,74 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names, or the one that is meant without it."""
+        if self._otherwise and args and self.get_command(ctx, args[0]) is None:
+            return super().resolve_command(ctx, [self._otherwise, *args])
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing one."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._places[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, text) for name, (_place, text) in sorted(self._places.items()) if text])
 
 
-_CLI = "helm_client.cli"
-_PLACES: dict[str, tuple[str, str]] = {}
-_ALIASES: dict[str, str] = {}
+def _group(
+    name: str, text: str, places: dict[str, tuple[str, str]], aliases: dict[str, str], otherwise: str = ""
+) -> LazyGroup:
+    return LazyGroup(name=name, help=text, places=places, aliases=aliases, otherwise=otherwise)
+
+
+def _place(module: str, attribute: str, text: str) -> tuple[str, str]:
+    return f"helm_client.cli.{module}:{attribute}", text
+
+
+repo = _group(
+    "repo", "add, list, remove, update, and index chart repositories",
+    {
+        "add": _place("repo", "add", "add a chart repository"),
+        "list": _place("repo", "list_", "list chart repositories"),
+        "remove": _place("repo", "remove", "remove one or more chart repositories"),
+        "update": _place("repo", "update", "update information of available charts"),
+    },
+    {"ls": "list", "rm": "remove", "up": "update"},
+)  # fmt: skip
+search = _group(
+    "search", "search for a keyword in charts",
+    {
+        "hub": _place("search", "hub", "search for charts in a hub"),
+        "repo": _place("search", "repo", "search repositories for a keyword in charts"),
+    },
+    {},
+    otherwise="repo",
+)  # fmt: skip
+show = _group(
+    "show", "show information of a chart",
+    {
+        what: _place("fetching", f"show_{what}", f"show the chart's {text}")
+        for what, text in {
+            "all": "whole information", "chart": "definition", "crds": "CRDs", "readme": "README", "values": "values"
+        }.items()
+    },
+    {},
+    otherwise="all",
+)  # fmt: skip
+
+_PLACES = {
+    "completion": _place("about", "completion", "print a script that completes commands in a shell"),
+    "env": _place("about", "env", "print Helm's environment as it is in use here"),
+    "init": _place("about", "init", ""),
+    "pull": _place("fetching", "pull", "download a chart from a repository"),
+    "push": _place("fetching", "push", "push a chart to a repository or registry"),
+    "repo": _place("app", "repo", "add, list, remove, update, and index chart repositories"),
+    "search": _place("app", "search", "search for a keyword in charts"),
+    "serve": _place("about", "serve", ""),
+    "show": _place("app", "show", "show information of a chart"),
+    "version": _place("about", "version", "print the version"),
+}
+_ALIASES = {"fetch": "pull", "inspect": "show"}
 
 cli = LazyGroup(
     name="helm-client", places=_PLACES, aliases=_ALIASES, params=list(make_global_flags()),
@@ -67,6 +130,9 @@ def run(args: list[str]) -> int:
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
     except click.ClickException as error:
         click.echo(f"Error: {error.format_message()}", err=True)
         if isinstance(error, click.UsageError) and error.ctx is not None:
@@ -76,5 +142,9 @@ def run(args: list[str]) -> int:
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
+        return 1
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"Error: {error.strerror or error}{where}", err=True)
         return 1
     return code if isinstance(code, int) else 0

@@ -34,10 +34,10 @@ def render_json(value: Any) -> str:
 
 
 def render_yaml(value: Any) -> str:
-    """Write a value as sigs.k8s.io/yaml does: block style, keys sorted, lists not indented."""
-    import yaml
+    """Write a value as sigs.k8s.io/yaml does."""
+    from helm_client import goyaml
 
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True, width=float("inf"), default_flow_style=False)
+    return goyaml.render_yaml(value)
 
 
 def show(text: str) -> None:
