@@ -96,20 +96,36 @@ show = _group(
     {},
     otherwise="all",
 )  # fmt: skip
+get = _group(
+    "get", "download extended information of a named release",
+    {
+        what: _place("releases", f"get_{what}", f"download {text} of a named release")
+        for what, text in {
+            "all": "everything", "hooks": "all hooks", "manifest": "the manifest", "metadata": "the metadata",
+            "notes": "the notes", "values": "the values",
+        }.items()
+    },
+    {},
+    otherwise="all",
+)  # fmt: skip
 
 _PLACES = {
     "completion": _place("about", "completion", "print a script that completes commands in a shell"),
     "env": _place("about", "env", "print Helm's environment as it is in use here"),
+    "get": _place("app", "get", "download extended information of a named release"),
+    "history": _place("releases", "history", "fetch release history"),
     "init": _place("about", "init", ""),
+    "list": _place("releases", "list_", "list releases"),
     "pull": _place("fetching", "pull", "download a chart from a repository"),
     "push": _place("fetching", "push", "push a chart to a repository or registry"),
     "repo": _place("app", "repo", "add, list, remove, update, and index chart repositories"),
     "search": _place("app", "search", "search for a keyword in charts"),
     "serve": _place("about", "serve", ""),
     "show": _place("app", "show", "show information of a chart"),
+    "status": _place("releases", "status", "display the status of the named release"),
     "version": _place("about", "version", "print the version"),
 }
-_ALIASES = {"fetch": "pull", "inspect": "show"}
+_ALIASES = {"fetch": "pull", "hist": "history", "inspect": "show", "ls": "list"}
 
 cli = LazyGroup(
     name="helm-client", places=_PLACES, aliases=_ALIASES, params=list(make_global_flags()),

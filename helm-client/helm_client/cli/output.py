@@ -33,6 +33,13 @@ def render_json(value: Any) -> str:
     return f"{text}\n"
 
 
+def sort_maps(value: Any) -> Any:
+    """Answer a value whose mappings are in the order of their keys, as Go writes maps (not structs)."""
+    if isinstance(value, dict):
+        return {key: sort_maps(value[key]) for key in sorted(value)}
+    return [sort_maps(one) for one in value] if isinstance(value, list) else value
+
+
 def render_yaml(value: Any) -> str:
     """Write a value as sigs.k8s.io/yaml does."""
     from helm_client import goyaml
