@@ -89,7 +89,8 @@ def to_metadata(release: Release) -> dict[str, Any]:
     chart = release.metadata
     found = {
         "name": release.name, "chart": chart.get("name", ""), "version": chart.get("version", ""),
-        "appVersion": release.app_version, "annotations": sort_maps(chart.get("annotations")), "labels": sort_maps(dict(release.all_labels)),
+        "appVersion": release.app_version, "annotations": sort_maps(chart.get("annotations")),
+        "labels": sort_maps(dict(release.all_labels)),
         "dependencies": chart.get("dependencies"), "namespace": release.namespace, "revision": release.revision,
         "status": release.status, "deployedAt": render_seconds(release.updated),
         "applyMethod": release.document.get("apply_method"),
@@ -104,7 +105,8 @@ def to_status(release: Release) -> dict[str, Any]:
     info = {key: release.info[key] for key in _INFO if release.info.get(key)}
     hooks = [{key: hook[key] for key in _HOOK if hook.get(key)} for hook in document.get("hooks") or ()]
     found = {
-        "name": release.name, "info": info, "config": sort_maps(release.config), "manifest": release.manifest, "hooks": hooks,
+        "name": release.name, "info": info, "config": sort_maps(release.config), "manifest": release.manifest,
+        "hooks": hooks,
         "version": release.revision, "namespace": release.namespace, "apply_method": document.get("apply_method"),
     }  # fmt: skip
     return {key: value for key, value in found.items() if value}
