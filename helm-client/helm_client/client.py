@@ -9,7 +9,7 @@ client.repo("stable").fetch("redis", version="~10.5")
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,12 @@ from helm_client import addresses, publishing
 from helm_client.archive import Chart, read_chart
 from helm_client.cache import Cache
 from helm_client.environment import Environment
-from helm_client.errors import ChartNotFound, ConfigError, HelmClientError, RegistryError
+from helm_client.errors import ChartNotFound, ConfigError, HelmClientError
 from helm_client.index import ChartVersion, Index
 from helm_client.repositories import Entry, Repositories
 from helm_client.repository import Repository
 from helm_client.search import Match, search
 from helm_client.transfer import Access, Progress
-
-_NO_OCI = "registries (oci://) are not spoken yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,20 @@ class Update:
 
 
 class Client:
-    """Charts and repositories of one user. `environment` says where Helm's files lie; `progress` hears of downloads."""
+    """Charts and repositories of one user. `environment` says where Helm's files lie; `progress` hears of downloads.
 
-    def __init__(self, environment: Environment | None = None, *, progress: Progress | None = None) -> None:
+    `tell` gets what Helm says of registries (`Pulled: ...`), in lines.
+    """
+
+    def __init__(
+        self, environment: Environment | None = None, *, progress: Progress | None = None,
+        tell: Callable[[str], object] = lambda _lines: None,
+    ) -> None:  # fmt: skip
         self.environment = environment or Environment.read()
         self.repositories = Repositories(self.environment.repository_config)
         self.cache = Cache(self.environment.repository_cache)
         self._progress = progress
+        self._tell = tell
 
     # ------------------------------------------------------------------------------------------ repositories
 
@@ -162,12 +167,22 @@ class Client:
         if not Path(destination).is_dir():
             raise ConfigError(f"failed to fetch {wanted.reference} : the folder {destination} does not exist")
         if wanted.reference.startswith("oci://"):
-            raise RegistryError(_NO_OCI)
+            return self._pull(wanted, destination, provenance)
         if wanted.repo_url:
             return self._fetch_from(wanted, destination, provenance)
         if "://" in wanted.reference:
             return self._fetch_url(wanted, destination, provenance)
         return self._fetch_known(wanted, destination, provenance)
+
+    def _pull(self, wanted: Wanted, destination: str | Path, provenance: bool) -> Path:
+        from helm_client.registry import pull_chart
+
+        pulled = pull_chart(
+            self.environment, wanted.reference, Path(destination), version=wanted.version, provenance=provenance,
+            access=wanted.access, plain_http=wanted.plain_http, progress=self._progress,
+        )  # fmt: skip
+        self._tell(f"Pulled: {pulled.reference}\nDigest: {pulled.digest}\n")
+        return pulled.path
 
     def _fetch_from(self, wanted: Wanted, destination: str | Path, provenance: bool) -> Path:
         with self.open_repository(wanted.repo_url, wanted.access) as repository:
@@ -196,7 +211,7 @@ class Client:
             raise ConfigError(f"no cached repo found. (try 'helm repo update'): {error.__cause__}") from error
         found = _find_version(index, chart, wanted.version, name)
         if found.urls and found.urls[0].startswith("oci://"):
-            raise RegistryError(_NO_OCI)
+            return self._pull(replace(wanted, reference=found.urls[0], version=""), destination, provenance)
         with self.open_repository(entry.url, _merge(wanted.access, entry)) as repository:
             return repository.fetch_version(found, destination, provenance=provenance)
 
@@ -218,7 +233,13 @@ class Client:
         """
         path = Path(path)
         if target.startswith("oci://"):
-            raise RegistryError(_NO_OCI)
+            from helm_client.registry import push_chart
+
+            pushed = push_chart(
+                self.environment, path, target, access=access, plain_http=plain_http, progress=self._progress
+            )
+            self._tell(f"Pushed: {pushed.reference}\nDigest: {pushed.digest}\n")
+            return
         url = target
         if not addresses.is_fetchable(target):
             entry = self.repo(target).entry

@@ -64,7 +64,7 @@ class Session:
         self._access = access
         self._progress = progress
         self._client = httpx.Client(
-            timeout=access.timeout, verify=_make_context(access), follow_redirects=True, max_redirects=10,
+            timeout=access.timeout, verify=make_context(access), follow_redirects=True, max_redirects=10,
             headers={"User-Agent": USER_AGENT},
         )  # fmt: skip
 
@@ -158,7 +158,8 @@ def _pause(number: int, retry_after: str) -> None:
     time.sleep(min(wanted, _LONGEST_WAIT))
 
 
-def _make_context(access: Access) -> ssl.SSLContext | bool:
+def make_context(access: Access) -> ssl.SSLContext | bool:
+    """Answer whom to trust and who we are in TLS, as httpx's `verify`. Raises ConfigError."""
     if not (access.ca_file or access.cert_file or access.insecure_skip_tls_verify):
         return True
     try:

@@ -96,6 +96,14 @@ show = _group(
     {},
     otherwise="all",
 )  # fmt: skip
+registry = _group(
+    "registry", "login to or logout from a registry",
+    {
+        "login": _place("registry", "login", "login to a registry"),
+        "logout": _place("registry", "logout", "logout from a registry"),
+    },
+    {},
+)  # fmt: skip
 get = _group(
     "get", "download extended information of a named release",
     {
@@ -118,6 +126,7 @@ _PLACES = {
     "list": _place("releases", "list_", "list releases"),
     "pull": _place("fetching", "pull", "download a chart from a repository"),
     "push": _place("fetching", "push", "push a chart to a repository or registry"),
+    "registry": _place("app", "registry", "login to or logout from a registry"),
     "repo": _place("app", "repo", "add, list, remove, update, and index chart repositories"),
     "search": _place("app", "search", "search for a keyword in charts"),
     "serve": _place("about", "serve", ""),

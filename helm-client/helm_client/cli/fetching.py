@@ -67,7 +67,7 @@ def pull(
     from helm_client.client import Client
 
     progress = Progress(quiet=quiet)
-    client = Client(get_environment(ctx), progress=progress)
+    client = Client(get_environment(ctx), progress=progress, tell=show)
     for reference in charts:
         wanted = make_wanted(reference, flags)
         try:
@@ -129,7 +129,7 @@ def push(
     from helm_client.client import Client
 
     progress = Progress(quiet=quiet)
-    client = Client(get_environment(ctx), progress=progress)
+    client = Client(get_environment(ctx), progress=progress, tell=show)
     if not remote.startswith("oci://"):
         show(f"Pushing {Path(chart).name} to {remote}...\n")
     try:
