@@ -1,5 +1,6 @@
-"""A thin Helm client; it knows chart repositories only by HTTP.
+"""A thin Helm client: it searches, fetches and pushes charts, and knows releases; repositories it knows by HTTP only.
 
+`Client` is the front, `AsyncClient` the same for asyncio; what can go wrong is one tree, drawn in `helm_client.errors`.
 Names are imported when they are first used: the command line starts in a third of the time.
 """
 
@@ -9,6 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from helm_client.aio import AsyncClient
+    from helm_client.client import Client, KnownRepository, Update, Wanted
+    from helm_client.environment import Environment
     from helm_client.errors import (
         ChartNotFound,
         ClusterUnreachable,
@@ -30,18 +34,27 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from helm_client.index import ChartVersion, Index
+    from helm_client.releases import Filter, Release, ReleaseStore
+    from helm_client.repositories import Entry
     from helm_client.repository import Repository
+    from helm_client.search import Match
     from helm_client.transfer import Access
 
-__all__ = [
-    "Access", "ChartNotFound", "ChartVersion", "ClusterUnreachable", "ConfigError", "DigestMismatch", "EngineError",
-    "EngineMissing", "HelmClientError", "Index", "InvalidChart", "InvalidIndex", "NameInUse", "RegistryError",
-    "ReleaseConflict", "ReleaseError", "ReleaseNotFound", "ReleaseTimeout", "Repository", "RepositoryUnavailable",
-    "SignatureError", "VerificationError",
-]  # fmt: skip
-
-_PLACES = {"Access": "transfer", "ChartVersion": "index", "Index": "index", "Repository": "repository"}
+_PLACES = {
+    "Access": "transfer", "AsyncClient": "aio", "ChartVersion": "index", "Client": "client", "Entry": "repositories",
+    "Environment": "environment", "Filter": "releases", "Index": "index", "KnownRepository": "client",
+    "Match": "search", "Release": "releases", "ReleaseStore": "releases", "Repository": "repository",
+    "Update": "client", "Wanted": "client",
+}  # fmt: skip
 """Where a name comes from, if not from `errors`."""
+
+__all__ = [
+    "Access", "AsyncClient", "ChartNotFound", "ChartVersion", "Client", "ClusterUnreachable", "ConfigError",
+    "DigestMismatch", "EngineError", "EngineMissing", "Entry", "Environment", "Filter", "HelmClientError", "Index",
+    "InvalidChart", "InvalidIndex", "KnownRepository", "Match", "NameInUse", "RegistryError", "Release",
+    "ReleaseConflict", "ReleaseError", "ReleaseNotFound", "ReleaseStore", "ReleaseTimeout", "Repository",
+    "RepositoryUnavailable", "SignatureError", "Update", "VerificationError", "Wanted",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

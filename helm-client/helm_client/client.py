@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helm_client import addresses, publishing
 from helm_client.archive import Chart, read_chart
@@ -25,6 +26,9 @@ from helm_client.repositories import Entry, Repositories
 from helm_client.repository import Repository
 from helm_client.search import Match, search
 from helm_client.transfer import Access, Progress
+
+if TYPE_CHECKING:
+    from helm_client.releases import ReleaseStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,17 @@ class Client:
             entry = self.repo(target).entry
             url, access = entry.url, _merge(access or Access(), entry)
         publishing.push(path, url, access, force=force, context_path=context_path, progress=self._progress)
+
+    # ------------------------------------------------------------------------------------------ releases
+
+    def releases(self, namespace: str | None = None) -> ReleaseStore:
+        """Answer the releases of a namespace: None for the kubeconfig's own, "" for all.
+
+        Raises ConfigError for a HELM_DRIVER that cannot be read; the cluster is found when it is first asked.
+        """
+        from helm_client.releases import ReleaseStore
+
+        return ReleaseStore(self.environment, namespace)
 
 
 class KnownRepository:

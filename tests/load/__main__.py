@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.load.bench import Bench
+from tests.load.client import measure_client
 from tests.load.findings import MISSED, Finding
 from tests.load.freshness import measure_first_index, measure_stale_reads
 from tests.load.helm import measure_helm
@@ -37,6 +38,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Finding]]] = {
     "stale": measure_stale_reads,
     "helm": measure_helm,
     "registry": measure_registry,
+    "client": measure_client,
 }
 
 

@@ -9,15 +9,16 @@ from helm_client.cli.output import show
 from helm_client.environment import Environment
 from helm_client.errors import ConfigError
 
-VERSION = "0.1.0"
-
 
 @click.command("version", cls=Command, short_help="print the version information")
 @click.option("-c", "--client", is_flag=True, hidden=True, help="ignored: there is no server part since Helm 3")
 @click.option("--short", is_flag=True, help="print the version number")
 def version(client: bool, short: bool) -> None:
     """Print the version."""
-    show(f"v{VERSION}\n" if short else f"helm-client v{VERSION}\n")
+    from importlib.metadata import version as version_of
+
+    number = version_of("helm-client")
+    show(f"v{number}\n" if short else f"helm-client v{number}\n")
 
 
 @click.command("env", cls=Command, short_help="client environment information")
