@@ -96,6 +96,15 @@ show = _group(
     {},
     otherwise="all",
 )  # fmt: skip
+dependency = _group(
+    "dependency", "manage a chart's dependencies",
+    {
+        "build": _place("making", "dependency_build", "fetch dependencies into charts/ as the lock file names them"),
+        "list": _place("making", "dependency_list", "list the dependencies for the given chart"),
+        "update": _place("making", "dependency_update", "fetch dependencies into charts/ as Chart.yaml names them"),
+    },
+    {"ls": "list", "up": "update"},
+)  # fmt: skip
 registry = _group(
     "registry", "login to or logout from a registry",
     {
@@ -119,22 +128,37 @@ get = _group(
 
 _PLACES = {
     "completion": _place("about", "completion", "print a script that completes commands in a shell"),
+    "create": _place("making", "create", "create a new chart with the given name"),
+    "dependency": _place("app", "dependency", "manage a chart's dependencies"),
+    "diff": _place("actions", "diff", "show what an upgrade would change, or what changed since a revision"),
     "env": _place("about", "env", "print Helm's environment as it is in use here"),
     "get": _place("app", "get", "download extended information of a named release"),
     "history": _place("releases", "history", "fetch release history"),
     "init": _place("about", "init", ""),
+    "install": _place("actions", "install", "install a chart"),
+    "lint": _place("making", "lint", "examine a chart for possible issues"),
     "list": _place("releases", "list_", "list releases"),
+    "package": _place("making", "package", "package a chart directory into a chart archive"),
     "pull": _place("fetching", "pull", "download a chart from a repository"),
     "push": _place("fetching", "push", "push a chart to a repository or registry"),
     "registry": _place("app", "registry", "login to or logout from a registry"),
     "repo": _place("app", "repo", "add, list, remove, update, and index chart repositories"),
+    "rollback": _place("actions", "rollback", "roll back a release to a previous revision"),
     "search": _place("app", "search", "search for a keyword in charts"),
     "serve": _place("about", "serve", ""),
     "show": _place("app", "show", "show information of a chart"),
     "status": _place("releases", "status", "display the status of the named release"),
+    "template": _place("making", "template", "locally render templates"),
+    "test": _place("actions", "test", "run tests for a release"),
+    "uninstall": _place("actions", "uninstall", "uninstall a release"),
+    "upgrade": _place("actions", "upgrade", "upgrade a release"),
+    "verify": _place("making", "verify", "verify that a chart at the given path has been signed and is valid"),
     "version": _place("about", "version", "print the version"),
 }
-_ALIASES = {"fetch": "pull", "hist": "history", "inspect": "show", "ls": "list"}
+_ALIASES = {
+    "del": "uninstall", "delete": "uninstall", "dep": "dependency", "dependencies": "dependency", "fetch": "pull",
+    "hist": "history", "inspect": "show", "ls": "list", "un": "uninstall",
+}  # fmt: skip
 
 cli = LazyGroup(
     name="helm-client", places=_PLACES, aliases=_ALIASES, params=list(make_global_flags()),

@@ -94,10 +94,13 @@ def history(ctx: click.Context, name: str, limit: int, output: str) -> None:
     rows: list[dict[str, Any]] = [
         {
             "revision": one.revision, "updated": one.updated if output != "table" else render_ansi_time(one.updated),
-            "status": one.status, "chart": one.chart, "app_version": one.app_version, "description": one.description,
+            "status": one.status, "chart": one.chart, "app_version": one.app_version,
+            "rollback_revision": one.info.get("rollback_revision") if output != "table" else None,
+            "description": one.description,
         }
         for one in open_store(ctx).history(name, limit)
     ]  # fmt: skip
+    rows = [{key: value for key, value in row.items() if value or key != "rollback_revision"} for row in rows]
     _show_rows(rows, ["REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"], output)
 
 
