@@ -62,3 +62,19 @@ class Shell:
             command, capture_output=True, text=True, timeout=60, env={**self.environment, **more}, check=False
         )
         return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Desk(Shell):
+    """A user with one of the engines: `backend` is sdk or binary, `helm_bin` the binary.
+
+    `twins` are the helms that must say the same: the binary itself, and helm 4 for the SDK, which is made of it.
+    """
+
+    backend: str = ""
+    helm_bin: str = ""
+    twins: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "HELM_CLIENT_BACKEND": self.backend, "HELM_BIN": self.helm_bin}

@@ -6,85 +6,14 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
 from tests.charts import make_chart
-from tests.client.shell import Done, Shell
+from tests.client.shell import Desk, Done
 from tests.kube.api import KubeApi
-from tests.kube.store import OUTCOME
-from tests.live import LiveServer, serve
-from tests.needs import find_helms, missing
-
-_MAP = """apiVersion: v1
-kind: ConfigMap
-metadata: {name: {{ .Release.Name }}}
-data: {size: "{{ .Values.size }}", revision: "{{ .Release.Revision }}"}
-"""
-_HOOK = """apiVersion: batch/v1
-kind: Job
-metadata:
-  name: {{ .Release.Name }}-before
-  annotations: {"helm.sh/hook": pre-upgrade, %s: "{{ .Values.outcome }}"}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}
-"""
-_TEST = """apiVersion: v1
-kind: Pod
-metadata:
-  name: {{ .Release.Name }}-test
-  annotations: {"helm.sh/hook": test, %s: "{{ .Values.outcome }}"}
-spec: {restartPolicy: Never, containers: [{name: c, image: i}]}
-"""
-FILES = {
-    "values.yaml": "size: small\noutcome: pass\n", "templates/map.yaml": _MAP, "templates/pod.yaml": None,
-    "templates/hook.yaml": _HOOK % OUTCOME, "templates/test.yaml": _TEST % OUTCOME,
-    "templates/NOTES.txt": "{{ .Release.Name }} is {{ .Values.size }}.\n",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with serve(tmp_path_factory.mktemp("actions") / "data") as running:
-        for name in ("memcached", "redis"):
-            for version in ("1.0.0", "1.1.0"):
-                chart = make_chart(name, version, files=FILES, appVersion="6.0")
-                assert httpx.post(f"{running.url}/api/stable/charts", content=chart).status_code == 201
-        yield running
-
-
-@dataclass(frozen=True)
-class Desk(Shell):
-    """A user with a cluster, the repository `stable`, and one of the engines."""
-
-    backend: str = ""
-    helm_bin: str = ""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**super().environment, "HELM_CLIENT_BACKEND": self.backend, "HELM_BIN": self.helm_bin}
-
-
-@pytest.fixture(params=["sdk", "helm 3", "helm 4"])
-def desk(request: pytest.FixtureRequest, server: LiveServer, tmp_path: Path) -> Desk:
-    backend, helm = str(request.param).partition(" ")[::2]
-    if backend == "sdk":
-        if find_spec("helm_python") is None:
-            missing("helm-sdk")
-        desk = Desk(tmp_path, backend)
-    else:
-        programs = [
-            path for path in find_helms() if f"v{helm}." in Shell(tmp_path).helm(path, "version", "--short").out
-        ]
-        if not programs:
-            pytest.skip(f"needs helm {helm}")
-        desk = Desk(tmp_path, "binary", programs[0])
-    desk.say("repo", "add", "stable", f"{server.url}/stable")
-    return desk
+from tests.needs import find_helms
 
 
 @pytest.fixture

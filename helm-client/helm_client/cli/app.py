@@ -70,6 +70,7 @@ repo = _group(
     "repo", "add, list, remove, update, and index chart repositories",
     {
         "add": _place("repo", "add", "add a chart repository"),
+        "index": _place("repo", "index", "generate an index file given a directory containing packaged charts"),
         "list": _place("repo", "list_", "list chart repositories"),
         "remove": _place("repo", "remove", "remove one or more chart repositories"),
         "update": _place("repo", "update", "update information of available charts"),

@@ -140,3 +140,18 @@ def remove(ctx: click.Context, names: tuple[str, ...]) -> None:
     for name in names:
         client.remove_repository(name)
         show(f'"{name}" has been removed from your repositories\n')
+
+
+@click.command("index", cls=Command, short_help="generate an index file given a directory containing packaged charts")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="output in JSON format, to index.json")
+@click.option("--merge", default="", help="merge the generated index into the given index")
+@click.option("--url", default="", help="url of chart repository")
+def index(folder: str, as_json: bool, merge: str, url: str) -> None:
+    """Make the index.yaml of a folder of packaged charts."""
+    from helm_client.indexing import make_index
+    from helm_client.transfer import write_whole
+
+    found = make_index(Path(folder), url=url, merge=Path(merge) if merge else None)
+    content = render_json(found) if as_json else render_yaml(found)
+    write_whole(Path(folder) / ("index.json" if as_json else "index.yaml"), content.encode())
