@@ -20,8 +20,8 @@ from helm_client import addresses, publishing
 from helm_client.archive import Chart, read_chart
 from helm_client.cache import Cache
 from helm_client.environment import Environment
-from helm_client.errors import ChartNotFound, ConfigError, HelmClientError
-from helm_client.index import ChartVersion, Index
+from helm_client.errors import ConfigError, HelmClientError
+from helm_client.index import ChartVersion, Index, choose_version
 from helm_client.repositories import Entry, Repositories
 from helm_client.repository import Repository
 from helm_client.search import Match, search
@@ -190,14 +190,14 @@ class Client:
 
     def _fetch_from(self, wanted: Wanted, destination: str | Path, provenance: bool) -> Path:
         with self.open_repository(wanted.repo_url, wanted.access) as repository:
-            found = _find_version(repository.index(), wanted.reference, wanted.version, wanted.repo_url)
+            found = choose_version(repository.index(), wanted.reference, wanted.version, wanted.repo_url)
             return repository.fetch_version(found, destination, provenance=provenance)
 
     def _fetch_url(self, wanted: Wanted, destination: str | Path, provenance: bool) -> Path:
         url, access = wanted.reference, wanted.access
         for entry in self.repositories.list():
             if addresses.is_fetchable(entry.url) and url.startswith(entry.url.rstrip("/") + "/"):
-                access = _merge(access, entry)
+                access = entry.complete(access)
                 break
         with self.open_repository(url, access) as repository:
             return repository.fetch_url(url, destination, provenance=provenance)
@@ -213,10 +213,10 @@ class Client:
             index = self.cache.load(name)
         except ConfigError as error:
             raise ConfigError(f"no cached repo found. (try 'helm repo update'): {error.__cause__}") from error
-        found = _find_version(index, chart, wanted.version, name)
+        found = choose_version(index, chart, wanted.version, name)
         if found.urls and found.urls[0].startswith("oci://"):
             return self._pull(replace(wanted, reference=found.urls[0], version=""), destination, provenance)
-        with self.open_repository(entry.url, _merge(wanted.access, entry)) as repository:
+        with self.open_repository(entry.url, entry.complete(wanted.access)) as repository:
             return repository.fetch_version(found, destination, provenance=provenance)
 
     def read(self, wanted: Wanted) -> Chart:
@@ -247,7 +247,7 @@ class Client:
         url = target
         if not addresses.is_fetchable(target):
             entry = self.repo(target).entry
-            url, access = entry.url, _merge(access or Access(), entry)
+            url, access = entry.url, entry.complete(access or Access())
         publishing.push(path, url, access, force=force, context_path=context_path, progress=self._progress)
 
     # ------------------------------------------------------------------------------------------ releases
@@ -287,34 +287,3 @@ class KnownRepository:
         """Bring a chart's archive into a folder; see `Client.fetch`."""
         wanted = Wanted(f"{self.entry.name}/{chart}", version)
         return self._client.fetch(wanted, destination, provenance=provenance)
-
-
-def _merge(access: Access, entry: Entry) -> Access:
-    """Answer how to reach a known repository: what the caller says, and the entry's word for the rest."""
-    known = entry.access(timeout=access.timeout)
-    texts = {
-        name: getattr(access, name) or getattr(known, name)
-        for name in ("username", "password", "ca_file", "cert_file", "key_file")
-    }
-    return replace(
-        known, **texts,
-        insecure_skip_tls_verify=access.insecure_skip_tls_verify or known.insecure_skip_tls_verify,
-        pass_credentials=access.pass_credentials or known.pass_credentials,
-    )  # fmt: skip
-
-
-def _find_version(index: Index, chart: str, version: str, place: str) -> ChartVersion:
-    """Find an entry, or say so in Helm's words."""
-    if chart not in index.charts:
-        reason = "no chart name found"
-    else:
-        try:
-            return index.get_version(chart, version or None)
-        except ChartNotFound as error:
-            reason = str(error)
-    if "://" in place:
-        about = f' version "{version}"' if version else ""
-        raise ChartNotFound(f'chart "{chart}"{about} not found in {addresses.mask(place)} repository')
-    raise ChartNotFound(
-        f"chart \"{chart}\" matching {version} not found in {place} index. (try 'helm repo update'): {reason}"
-    )

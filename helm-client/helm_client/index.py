@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from helm_client.addresses import mask
 from helm_client.errors import ChartNotFound, InvalidIndex
 from helm_client.semver import Version, parse_constraint, parse_version
 
@@ -82,6 +83,23 @@ class Index:
         """
         newest = (next((v for v in versions if v.is_stable), versions[0]) for versions in self.charts.values())
         return sorted((v for v in newest if _holds(v, words.lower().split())), key=lambda v: v.name)
+
+
+def choose_version(index: Index, chart: str, version: str, place: str) -> ChartVersion:
+    """Find a version in a repository's index; `place` is its name or URL. Raises ChartNotFound in Helm's words."""
+    if chart not in index.charts:
+        reason = "no chart name found"
+    else:
+        try:
+            return index.get_version(chart, version or None)
+        except ChartNotFound as error:
+            reason = str(error)
+    if "://" in place:
+        about = f' version "{version}"' if version else ""
+        raise ChartNotFound(f'chart "{chart}"{about} not found in {mask(place)} repository')
+    raise ChartNotFound(
+        f"chart \"{chart}\" matching {version} not found in {place} index. (try 'helm repo update'): {reason}"
+    )
 
 
 def _holds(version: ChartVersion, words: list[str]) -> bool:

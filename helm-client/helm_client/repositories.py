@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,20 @@ class Entry:
             self.username, self.password, self.ca_file, self.cert_file, self.key_file, self.insecure_skip_tls_verify,
             self.pass_credentials_all, timeout,
         )  # fmt: skip
+
+    def complete(self, access: Access) -> Access:
+        """Answer how to reach it: what the caller says, and the entry's word for the rest."""
+        known = self.access(timeout=access.timeout)
+        return replace(
+            known,
+            username=access.username or known.username,
+            password=access.password or known.password,
+            ca_file=access.ca_file or known.ca_file,
+            cert_file=access.cert_file or known.cert_file,
+            key_file=access.key_file or known.key_file,
+            insecure_skip_tls_verify=access.insecure_skip_tls_verify or known.insecure_skip_tls_verify,
+            pass_credentials=access.pass_credentials or known.pass_credentials,
+        )
 
 
 class Repositories:

@@ -1,8 +1,7 @@
-"""`helm-client install`, `upgrade`, `rollback`, `uninstall`, `test` and `diff`: what changes releases, or would."""
+"""`helm-client install`, `upgrade`, `rollback`, `uninstall` and `test`: what changes releases."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,7 +29,6 @@ from helm_client.errors import ConfigError, HelmClientError
 
 if TYPE_CHECKING:
     from helm_client.engine import Engine, Outcome
-    from helm_client.releases import Release
 
 _ACTION = ("wait_for_jobs", "timeout", "description", "server_side", "force_conflicts", "force_replace")
 _RELEASE = (
@@ -161,7 +159,7 @@ def rollback(ctx: click.Context, /, name: str, revision: int, **flags: Any) -> N
         **_action_options(flags), **take(flags, "cleanup_on_fail", "history_max", "no_hooks"), revision=revision
     )
     with open_engine(ctx) as engine:
-        _warn(engine.rollback(name, options))
+        warn(engine.rollback(name, options))
     show("Rollback was a success! Happy Helming!\n")
 
 
@@ -185,7 +183,7 @@ def uninstall(ctx: click.Context, /, names: tuple[str, ...], purge: bool, wait: 
     with open_engine(ctx) as engine:
         for name in names:
             outcome = engine.uninstall(name, options)
-            _warn(outcome)
+            warn(outcome)
             text = outcome.text.strip()
             show((f"{text}\n" if text else "") + f'release "{name}" uninstalled\n')
 
@@ -211,48 +209,6 @@ def test(ctx: click.Context, name: str, filters: tuple[str, ...], logs: bool, ti
         tell(f"Error: {outcome.failure}")
         return 1
     return 0
-
-
-@click.command("diff", cls=Command, short_help="show what an upgrade would change, or what changed since a revision")
-@click.argument("name")
-@click.argument("chart", required=False, shell_complete=complete_chart)
-@click.option("--from", "revision", type=int, default=0, help="the revision to compare with  [default: the last]")
-@click.option("--reuse-values", is_flag=True, help="start from the last release's values")
-@value_flags
-@chart_flags
-@click.pass_context
-def diff(ctx: click.Context, /, name: str, chart: str | None, revision: int, reuse_values: bool, **flags: Any) -> None:
-    """Compare the manifest of a release with what an upgrade to CHART would make of it.
-
-    Without CHART, a revision (--from) is compared with the last one.
-    """
-    from helm_client.cli.releases import open_store
-    from helm_client.engine import UpgradeOptions
-
-    values, store = make_values(flags), open_store(ctx)
-    before = store.get(name, revision)
-    if chart is None:
-        after = store.get(name).manifest
-    else:
-        options = UpgradeOptions(dry_run="server", reuse_values=reuse_values)
-        with open_engine(ctx) as engine, locate(ctx, engine, chart, flags) as path:
-            outcome = engine.upgrade(name, path, values, options)
-        _warn(outcome)
-        after = str(outcome.record.get("manifest") or "")
-    _show_diff(before, after, "the last revision" if chart is None else chart)
-
-
-def _show_diff(before: Release, after: str, what: str) -> None:
-    import difflib
-
-    lines = difflib.unified_diff(
-        before.manifest.strip().splitlines(), after.strip().splitlines(), f"{before.name} (revision {before.revision})",
-        what, lineterm="",
-    )  # fmt: skip
-    colours = {"+": "green", "-": "red", "@": "cyan"} if sys.stdout.isatty() else {}
-    for line in lines:
-        colour = colours.get(line[0]) if not line.startswith(("+++", "---")) else None
-        click.echo(click.style(line, fg=colour) if colour else line)
 
 
 def _split_words(words: tuple[str, ...], generate: bool) -> tuple[str, str]:
@@ -291,7 +247,8 @@ def _read_wait(value: str | None) -> Any:
     return known[value]
 
 
-def _warn(outcome: Outcome) -> None:
+def warn(outcome: Outcome) -> None:
+    """Tell what Helm has to say beside its answer."""
     for warning in outcome.warnings:
         tell(warning)
 
@@ -300,7 +257,7 @@ def _show_outcome(outcome: Outcome, output: str, *, hide_notes: bool) -> None:
     from helm_client.cli.report import render_status, to_status
     from helm_client.releases import Release
 
-    _warn(outcome)
+    warn(outcome)
     release = Release(outcome.record)
     if output == "table":
         show(render_status(release, hide_notes=hide_notes))

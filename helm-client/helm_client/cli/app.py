@@ -131,7 +131,7 @@ _PLACES = {
     "completion": _place("about", "completion", "print a script that completes commands in a shell"),
     "create": _place("making", "create", "create a new chart with the given name"),
     "dependency": _place("app", "dependency", "manage a chart's dependencies"),
-    "diff": _place("actions", "diff", "show what an upgrade would change, or what changed since a revision"),
+    "diff": _place("diff", "diff", "show what an upgrade would change, or what changed since a revision"),
     "env": _place("about", "env", "print Helm's environment as it is in use here"),
     "get": _place("app", "get", "download extended information of a named release"),
     "history": _place("releases", "history", "fetch release history"),
