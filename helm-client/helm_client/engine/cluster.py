@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from helm_client.environment import Environment
-
-_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-
-def find_namespace(environment: Environment) -> str:
-    """Answer the namespace: the one asked for, else of the kubeconfig's context, else the pod's own, else default."""
-    if environment.namespace:
-        return environment.namespace
-    configs = [config for path in _list_files(environment) if (config := _read_config(path))]
-    current = environment.kube_context or next(filter(None, (config.get("current-context") for config in configs)), "")
-    for config in configs:
-        for entry in config.get("contexts") or []:
-            if isinstance(entry, dict) and entry.get("name") == current:
-                return str((entry.get("context") or {}).get("namespace") or "default")
-    if not configs and "KUBERNETES_SERVICE_HOST" in environment.variables:
-        return _find_pod_namespace(environment)
-    return "default"
+from helm_client.releases.kubeconfig import find_namespace
 
 
 def make_variables(environment: Environment) -> dict[str, str]:
@@ -73,26 +54,3 @@ def make_settings(environment: Environment) -> dict[str, Any]:
         "storage_driver": environment.driver,
     }
     return {name: value for name, value in settings.items() if value}
-
-
-def _list_files(environment: Environment) -> list[Path]:
-    if environment.kubeconfig:
-        return [Path(name) for name in environment.kubeconfig.split(os.pathsep) if name]
-    return [Path(environment.variables.get("HOME") or Path.home()) / ".kube" / "config"]
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}  # Helm says what is wrong with it, if it is needed
-    return config if isinstance(config, dict) else {}
-
-
-def _find_pod_namespace(environment: Environment) -> str:
-    if environment.variables.get("POD_NAMESPACE"):
-        return environment.variables["POD_NAMESPACE"]
-    try:
-        return _IN_CLUSTER.read_text(encoding="utf-8").strip() or "default"
-    except OSError:
-        return "default"

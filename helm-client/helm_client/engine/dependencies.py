@@ -30,8 +30,17 @@ from helm_client.transfer import write_whole
 
 # The fields of a dependency in the order that Go writes them, which is what a lock's digest is made of.
 _FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
-_OUT_OF_SYNC = re.compile(r"^digest: .*$", re.MULTILINE)
+_DIGEST = re.compile(r"^digest: .*$", re.MULTILINE)
 _NOISE = "found symbolic link in path"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers and dates as text: Helm takes `version: 1.10` as it is written."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own name
+        first: [(tag, words) for tag, words in resolvers if tag.endswith((":bool", ":null", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass
@@ -96,7 +105,8 @@ def prepare(chart: Path, environment: Environment, *, whole: bool) -> Iterator[P
     wanted = _list(document)
     repositories = Repositories(environment.repository_config)
     used = [_resolve(item, repositories, chart, plan, whole=whole) for item in wanted]
-    if used == wanted:
+    if all(_is_local(item) or item == given for item, given in zip(used, wanted, strict=True)):
+        plan.urls.clear()
         yield plan
         return
     meant = [item | {"repository": name} for item, name in zip(wanted, plan.meant, strict=True)]
@@ -135,7 +145,7 @@ def _lay_out(
 def _take_lock(lock: Path, target: Path, plan: Plan, meant: list[Any]) -> None:
     text = plan.restore(lock.read_text(encoding="utf-8"))
     digest = _digest([meant, _list(yaml.load(text, Loader=yaml.BaseLoader))])  # noqa: S506  # makes text only
-    write_whole(target, _OUT_OF_SYNC.sub(f"digest: {digest}", text).encode())
+    write_whole(target, _DIGEST.sub(f"digest: {digest}", text).encode())
 
 
 def _resolve(item: Any, repositories: Repositories, chart: Path, plan: Plan, *, whole: bool) -> Any:
@@ -145,7 +155,7 @@ def _resolve(item: Any, repositories: Repositories, chart: Path, plan: Plan, *, 
     if url.startswith("file://") and not url.startswith("file:///"):
         place = f"file://{os.path.normpath(chart.absolute() / url.removeprefix('file://'))}"
         plan.urls[place] = url
-        return item | {"repository": place} if whole else item
+        return item | {"repository": place}
     alias = url.removeprefix("@") if url.startswith("@") else url.removeprefix("alias:")
     named = alias != url
     entry = repositories.find(alias) if named else repositories.find_by_url(url)
@@ -167,6 +177,10 @@ def _resolve(item: Any, repositories: Repositories, chart: Path, plan: Plan, *, 
     return item | {"repository": place}
 
 
+def _is_local(item: Any) -> bool:
+    return str(item.get("repository", "")).startswith("file://")
+
+
 def _add_password(url: str, entry: Entry) -> str:
     parts = urlsplit(url)
     if not (entry.username and entry.password) or "@" in parts.netloc:
@@ -176,9 +190,8 @@ def _add_password(url: str, entry: Entry) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a file with every scalar as text, as Helm takes versions."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     except FileNotFoundError as error:
         raise InvalidChart(f"{path.name} file is missing") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -199,8 +212,6 @@ def _digest(value: Any) -> str:
     def order(item: Any) -> dict[str, Any]:
         found = {name: item[name] for name in _FIELDS if item.get(name)}
         found["repository"] = item.get("repository", "")
-        if found.pop("enabled", "") == "true":
-            found["enabled"] = True
         return {name: found[name] for name in _FIELDS if name in found}
 
     lists = {key: list(map(order, part)) for key, part in value.items()} if isinstance(value, dict) else None

@@ -9,6 +9,7 @@ import re
 
 from helm_client.errors import (
     ClusterUnreachable,
+    ConfigError,
     EngineError,
     HelmClientError,
     InvalidChart,
@@ -24,6 +25,7 @@ _WORDS: tuple[tuple[str, type[HelmClientError]], ...] = (
     (r"cluster unreachable|kubernetes configuration|connection refused|no such host", ClusterUnreachable),
     (r"the server has asked for the client to provide credentials|\bUnauthorized\b", ClusterUnreachable),
     (r" is forbidden: |\bcannot (get|list|create|update|patch|delete) resource\b", ClusterUnreachable),
+    (r"^failed parsing --set|^failed to parse .*\.ya?ml|^open .*: no such file or directory$", ConfigError),
     (r"cannot re-?use a name that is still in use", NameInUse),
     (r"release: already exists|another operation \(install/upgrade/rollback\) is in progress", ReleaseConflict),
     (r"Apply failed with \d+ conflict|conflict occurred while|the object has been modified", ReleaseConflict),

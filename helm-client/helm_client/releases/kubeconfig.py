@@ -59,6 +59,21 @@ def load_cluster(environment: Environment) -> Cluster:
     return Cluster(server.rstrip("/"), tls, namespace, headers)
 
 
+def find_namespace(environment: Environment) -> str:
+    """Answer the namespace that Helm would take, without asking anybody who we are. A broken file names none."""
+    if environment.namespace:
+        return environment.namespace
+    try:
+        document = _load_files(environment)
+    except ConfigError:
+        return "default"
+    name = environment.kube_context or document.get("current-context") or ""
+    context = document["contexts"].get(name) or {}
+    if not document["clusters"] and not environment.kube_apiserver and (_POD / "token").exists():
+        _, _, context = _read_pod()
+    return str(context.get("namespace") or "default")
+
+
 def _load_files(environment: Environment) -> dict[str, Any]:
     home = Path(environment.variables.get("HOME") or Path.home())
     paths = [Path(path) for path in environment.kubeconfig.split(os.pathsep) if path] or [home / ".kube" / "config"]
