@@ -15,9 +15,11 @@ from pathlib import Path
 
 from helm_client.archive import Chart
 from helm_client.client import Client, Update, Wanted
+from helm_client.engine import InstallOptions, RollbackOptions, UninstallOptions, UpgradeOptions, Values
 from helm_client.environment import Environment
 from helm_client.index import ChartVersion
-from helm_client.releases import Filter, Release, ReleaseStore
+from helm_client.releases import Filter, Release
+from helm_client.releases.acting import Releases
 from helm_client.repositories import Entry
 from helm_client.search import Match
 from helm_client.transfer import Access, Progress
@@ -110,9 +112,9 @@ class AsyncRepository:
 
 
 class AsyncReleases:
-    """A `ReleaseStore` whose methods are awaited."""
+    """`Releases` whose methods are awaited."""
 
-    def __init__(self, store: ReleaseStore) -> None:
+    def __init__(self, store: Releases) -> None:
         self._store = store
 
     async def select(self, wanted: Filter | None = None) -> list[Release]:
@@ -126,3 +128,23 @@ class AsyncReleases:
     async def get(self, name: str, revision: int = 0) -> Release:
         """See `ReleaseStore.get`."""
         return await asyncio.to_thread(self._store.get, name, revision)
+
+    async def install(
+        self, name: str, chart: str | Path | Wanted, values: Values | None = None, options: InstallOptions | None = None
+    ) -> Release:
+        """See `Releases.install`."""
+        return await asyncio.to_thread(self._store.install, name, chart, values, options)
+
+    async def upgrade(
+        self, name: str, chart: str | Path | Wanted, values: Values | None = None, options: UpgradeOptions | None = None
+    ) -> Release:
+        """See `Releases.upgrade`."""
+        return await asyncio.to_thread(self._store.upgrade, name, chart, values, options)
+
+    async def rollback(self, name: str, options: RollbackOptions | None = None) -> Release:
+        """See `Releases.rollback`."""
+        return await asyncio.to_thread(self._store.rollback, name, options)
+
+    async def uninstall(self, name: str, options: UninstallOptions | None = None) -> None:
+        """See `Releases.uninstall`."""
+        await asyncio.to_thread(self._store.uninstall, name, options)

@@ -28,7 +28,7 @@ from helm_client.search import Match, search
 from helm_client.transfer import Access, Progress
 
 if TYPE_CHECKING:
-    from helm_client.releases import ReleaseStore
+    from helm_client.releases.acting import Releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +252,14 @@ class Client:
 
     # ------------------------------------------------------------------------------------------ releases
 
-    def releases(self, namespace: str | None = None) -> ReleaseStore:
+    def releases(self, namespace: str | None = None) -> Releases:
         """Answer the releases of a namespace: None for the kubeconfig's own, "" for all.
 
         Raises ConfigError for a HELM_DRIVER that cannot be read; the cluster is found when it is first asked.
         """
-        from helm_client.releases import ReleaseStore
+        from helm_client.releases.acting import Releases
 
-        return ReleaseStore(self.environment, namespace)
+        return Releases(self.environment, namespace, self.fetch)
 
 
 class KnownRepository:

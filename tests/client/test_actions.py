@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from helm_client import AsyncClient, Client, Environment, NameInUse, ReleaseNotFound, Wanted
+from helm_client.engine import Values
 
 from tests.charts import make_chart
 from tests.client.shell import Desk, Done
@@ -190,3 +193,25 @@ def test_a_cluster_that_refuses_is_named(desk: Desk, api: KubeApi) -> None:
     done = desk.client("list")
     assert done.code == 1
     assert "kubernetes cluster unreachable" in done.err
+
+
+def test_a_program_does_the_same_sync_and_async(desk: Desk, api: KubeApi) -> None:
+    client = Client(Environment.read(desk.environment))
+    releases = client.releases("team")
+    made = releases.install("web", Wanted("stable/redis", "1.0.0"), Values(inline={"size": "large"}))
+    assert (made.name, made.revision, made.status, made.notes.strip()) == ("web", 1, "deployed", "web is large.")
+    assert size_of(api, "web") == "large"
+    with pytest.raises(NameInUse):
+        releases.install("web", Wanted("stable/redis"))
+    with pytest.raises(ReleaseNotFound):
+        releases.uninstall("nope")
+
+    async def go_on() -> None:
+        others = AsyncClient(client.environment).releases("team")
+        changed = await others.upgrade("web", Wanted("stable/redis"), Values(expressions=(("set", "size=huge"),)))
+        assert (changed.revision, size_of(api, "web")) == (2, "huge")
+        assert (await others.rollback("web")).revision == 3
+        await others.uninstall("web")
+
+    asyncio.run(go_on())
+    assert releases.select() == []
