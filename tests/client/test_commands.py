@@ -262,3 +262,24 @@ def test_a_process_of_its_own_completes_and_is_interrupted_cleanly(shell: Shell)
     words = {"_HELM_CLIENT_COMPLETE": "bash_complete", "COMP_WORDS": "helm-client pull stable/re", "COMP_CWORD": "2"}
     completed = shell.process(**words)
     assert completed.out == "plain,stable/redis\n"
+
+
+HUB: list[list[str]] = [[], ["-o", "json"], ["-o", "yaml"], ["--list-repo-url"], ["--max-col-width", "20"]]
+
+
+@pytest.mark.parametrize("words", HUB, ids=" ".join)
+def test_search_hub_prints_what_helm_prints(shell: Shell, server: LiveServer, words: list[str]) -> None:
+    for wanted in ("redis", "nothing"):
+        command = ["search", "hub", "--endpoint", server.url, wanted, *words]
+        ours = shell.client(*command)
+        for helm in find_helms():
+            theirs = shell.helm(helm, *command)
+            assert (ours.code, ours.out) == (theirs.code, theirs.out)
+
+
+def test_what_is_no_hub_is_said_to_be_none(shell: Shell) -> None:
+    assert "it needs http:// or https://" in shell.client("search", "hub", "--endpoint", "hub.example.com", "x").err
+    with fake_repository() as upstream:
+        upstream.answers["/api/chartsvc/v1/charts/search?q=x"] = Answer(b'{"data": [1]}')
+        done = shell.client("search", "hub", "--endpoint", upstream.url, "x")
+        assert (done.code, "does not answer as a hub does" in done.err) == (1, True)
