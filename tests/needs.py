@@ -59,3 +59,11 @@ def find_helms() -> list[str]:
     if not found:
         missing("helm")
     return found
+
+
+def find_incubator() -> Path:
+    """Answer the folder of real charts, with `index.yaml` and `packages/`; else the need is missing."""
+    folder = os.environ.get("CHARTROOM_TEST_INCUBATOR", "")
+    if not folder or not Path(folder).is_dir():
+        missing("incubator")
+    return Path(folder)

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
+_LONGEST_STALL = 60.0  # seconds
+
 
 @dataclass
 class Answer:
-    """What the server says under one path. `fails` times it says 503 first; `cut` bytes are all it sends."""
+    """What the server says under one path. `fails` times it says 503 first; `cut` bytes are all it sends.
+
+    After `stall` bytes it says no more, and keeps the connection until the test ends. Otherwise `pace` seconds lie
+    between one eighth and the next.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     fails: int = 0
     cut: int | None = None
+    stall: int | None = None
+    pace: float = 0.0
 
 
 class FakeRepository:
@@ -30,8 +39,9 @@ class FakeRepository:
         self.seen: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self.account = account
+        self.stopped = threading.Event()
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.host}"
@@ -43,6 +53,7 @@ class FakeRepository:
 
     def stop(self) -> None:
         """Answer no more."""
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -55,6 +66,11 @@ class FakeRepository:
             answer.fails -= 1
             return Answer(b"busy", 503)
         return answer
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep silent about clients that went away."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -72,9 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body[: answer.cut])
+        body = answer.body[: answer.cut if answer.stall is None else answer.stall]
+        step = -(-len(body) // 8) if answer.pace else len(body)
+        for start in range(0, len(body), step or 1):
+            self.wfile.write(body[start : start + step])
+            time.sleep(answer.pace)
         if answer.cut is not None:
             self.close_connection = True
+        if answer.stall is not None:
+            self.owner.stopped.wait(_LONGEST_STALL)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep silent."""

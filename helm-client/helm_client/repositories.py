@@ -5,8 +5,8 @@ Keys that this file does not know are kept as they are. Writers take the lock th
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,18 @@ import yaml
 
 from helm_client.errors import ConfigError
 from helm_client.transfer import Access, write_whole
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take_lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 _LOCK_SECONDS = 30.0
 _KEYS = {
@@ -133,13 +145,13 @@ class Repositories:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold helm's lock (gofrs/flock): an exclusive flock on a file beside the other."""
+    """Hold helm's lock (gofrs/flock): on a file beside the other, or on Windows on its first byte."""
     end = time.monotonic() + _LOCK_SECONDS
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # Python's descriptors are not inherited
     try:
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take_lock(descriptor)
                 break
             except OSError as error:
                 if time.monotonic() > end:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.charts import make_chart
 from tests.client.shell import Desk, Shell
+from tests.kube.api import KubeApi
+from tests.kube.controlplane import run_control_plane
+from tests.kube.real import RealApi
 from tests.kube.store import OUTCOME
 from tests.live import LiveServer, serve
 from tests.needs import find_helms, missing
@@ -25,20 +31,23 @@ kind: Job
 metadata:
   name: {{ .Release.Name }}-before
   annotations: {"helm.sh/hook": pre-upgrade, %s: "{{ .Values.outcome }}"}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}
+spec: {template: {spec: {schedulerName: tests, restartPolicy: Never, containers: [{name: c, image: i}]}}}
 """
 _TEST = """apiVersion: v1
 kind: Pod
 metadata:
   name: {{ .Release.Name }}-test
   annotations: {"helm.sh/hook": test, %s: "{{ .Values.outcome }}"}
-spec: {restartPolicy: Never, containers: [{name: c, image: i}]}
+spec: {schedulerName: tests, restartPolicy: Never, containers: [{name: c, image: i}]}
 """
 FILES = {
     "values.yaml": "size: small\noutcome: pass\n", "templates/map.yaml": _MAP, "templates/pod.yaml": None,
     "templates/hook.yaml": _HOOK % OUTCOME, "templates/test.yaml": _TEST % OUTCOME,
     "templates/NOTES.txt": "{{ .Release.Name }} is {{ .Values.size }}.\n",
 }  # fmt: skip
+
+REAL = [name for name in ("KUBEBUILDER_ASSETS", "CHARTROOM_TEST_KUBECONFIG") if os.environ.get(name)]
+"""Variables that name a real Kubernetes API: the suite of releases runs there, too."""
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +71,30 @@ def desk(request: pytest.FixtureRequest, stable: LiveServer, tmp_path: Path) -> 
             missing("helm-sdk")
         desk = Desk(tmp_path, backend, twins=twins)
     elif twins:
-        desk = Desk(tmp_path, "binary", twins[0], twins)
+        desk = Desk(tmp_path, "binary", twins[0], twins, int(helm))
     else:
         pytest.skip(f"needs helm {helm}")
     desk.say("repo", "add", "stable", f"{stable.url}/stable")
     return desk
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A kubeconfig for the API that KUBEBUILDER_ASSETS holds."""
+    with run_control_plane(Path(os.environ["KUBEBUILDER_ASSETS"]), tmp_path_factory.mktemp("kube")) as config:
+        yield config
+
+
+@pytest.fixture(params=["small", *REAL])
+def api(request: pytest.FixtureRequest, desk: Desk) -> Iterator[KubeApi | RealApi]:
+    """A cluster in whose namespace the desk's user works."""
+    if request.param == "small":
+        cluster: KubeApi | RealApi = KubeApi()
+    elif request.param == "KUBEBUILDER_ASSETS":
+        cluster = RealApi(request.getfixturevalue("control_plane"), desk.home)
+    else:
+        path = Path(os.environ["CHARTROOM_TEST_KUBECONFIG"])
+        cluster = RealApi(yaml.safe_load(path.read_bytes()), desk.home)
+    with cluster:
+        cluster.write_kubeconfig(desk.home / "kubeconfig")
+        yield cluster

@@ -68,12 +68,13 @@ class Shell:
 class Desk(Shell):
     """A user with one of the engines: `backend` is sdk or binary, `helm_bin` the binary.
 
-    `twins` are the helms that must say the same: the binary itself, and helm 4 for the SDK, which is made of it.
+    `twins` are the helms of version `major`, which must say the same: the binary itself, or what the SDK is made of.
     """
 
     backend: str = ""
     helm_bin: str = ""
     twins: tuple[str, ...] = ()
+    major: int = 4
 
     @property
     def environment(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 with KubeApi() as api:
     api.write_kubeconfig(path)
     ... run helm ...
-    assert api.store.objects[("configmaps", "team", "web")]
+    assert api.find("configmaps", "web")
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class KubeApi:
     """A cluster on a loopback port; the namespaces `team`, `default` and `kube-system` are there."""
 
     def __init__(self) -> None:
+        self.namespace = NAMESPACE
         self.store = Store()
         self.kinds = list(KINDS)
         self.requests: list[tuple[str, str, dict[str, str]]] = []
@@ -79,9 +80,21 @@ class KubeApi:
         """Refuse requests from now on."""
         self.faults.append(Fault(method, pattern, status, times))
 
-    def list_managers(self) -> set[str]:
-        """Answer the field managers that have written."""
-        return {query["fieldManager"] for _method, _path, query in self.requests if query.get("fieldManager")}
+    def other_namespace(self) -> str:
+        """Answer a name for another namespace, which is not there yet."""
+        return f"{NAMESPACE}-2"
+
+    def find(self, plural: str, name: str, namespace: str = NAMESPACE) -> Object | None:
+        """Answer an object, or None."""
+        return self.store.objects.get((plural, namespace, name))
+
+    def select(self, plural: str) -> list[Object]:
+        """Answer the objects of a kind in our namespace."""
+        return self.store.select(plural, NAMESPACE, "", "")
+
+    def write(self, plural: str, name: str, patch: Object, manager: str) -> None:
+        """Apply a patch as another manager of fields, by force."""
+        self.store.apply((plural, NAMESPACE, name), patch, manager, force=True)
 
     def find_fault(self, method: str, path: str) -> int:
         """Answer the status that a request is refused with, 0 for none."""
@@ -149,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _act(self, kind: Kind, key: Key, query: dict[str, str], content: bytes) -> tuple[int, Object]:
         store, manager = self.api.store, query.get("fieldManager") or self._guess_manager()
         if self.command == "GET":
-            return (200, store.get(key)) if key[2] else (200, self._list(kind, key, query))
+            found = store.get(key) if key[2] else self._list(kind, key, query)
+            return 200, _as_table(found) if "as=Table" in self.headers.get("Accept", "") else found
         if self.command == "DELETE":
             return 200, store.delete(key)
         one = read_object(content) if content.startswith(MAGIC) else yaml.load(content, Loader=yaml.CSafeLoader)
@@ -225,3 +239,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep silent."""
+
+
+def _as_table(found: Object) -> Object:
+    """Answer an object or a list for people to read, as the API does for kinds of which it knows no more."""
+    columns = [
+        {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+        {"name": "Age", "type": "string", "format": "", "description": "", "priority": 0},
+        {"name": "Labels", "type": "string", "format": "", "description": "", "priority": 1},
+    ]
+    listed = found.get("items", [found])
+    rows = [{"cells": [one["metadata"]["name"], "9d", None], "object": one} for one in listed]
+    metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
+    return {
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": columns,
+        "rows": rows,
+    }  # fmt: skip

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -18,6 +13,7 @@ from app.services.exports import MANIFEST
 from storage import StorageError
 from tests.charts import make_chart
 from tests.house import open_house
+from tests.servers import static_server
 from tests.stories.shop import Said, entries_of, get_entries, make_provenance, run_export, run_import, sha256
 
 
@@ -35,25 +31,6 @@ async def publish(client: httpx.AsyncClient, name: str, version: str, repository
     path = f"/api/{repository}/charts" if repository else "/api/charts"
     assert (await client.post(path, content=content)).status_code == 201
     return content
-
-
-@contextmanager
-def static_server(folder: Path) -> Iterator[str]:
-    """Serve a folder as the plainest of web servers does."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def test_an_export_is_a_repository_on_any_web_server(tmp_path: Path) -> None:

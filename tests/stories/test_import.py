@@ -19,7 +19,7 @@ from app.errors import AppError
 from storage import StorageError
 from tests.charts import make_chart
 from tests.house import open_house
-from tests.needs import missing
+from tests.needs import find_incubator
 from tests.servers import moto_server
 from tests.stories.shop import (
     Said,
@@ -395,8 +395,8 @@ async def test_a_prefix_of_a_bucket_is_imported_like_a_folder(tmp_path: Path, mo
 
 
 async def test_incubator_comes_over_whole_with_the_times_of_its_index(tmp_path: Path) -> None:
-    folder = os.environ.get("CHARTROOM_TEST_INCUBATOR") or missing("incubator")
-    source = Path(str(folder))
+    folder = find_incubator()
+    source = folder
     archives = {path.name: sha256(path.read_bytes()) for path in (source / "packages").glob("*.tgz")}
     said = await run_import(tmp_path / "new", source)
     assert said == Said(0, [f"{len(archives)} created, 0 unchanged, 0 refused, 0 provenance files"])

@@ -6,7 +6,6 @@ The packages lie in a folder that CHARTROOM_TEST_INCUBATOR names: `index.yaml` a
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml
 from app.domain.times import parse_time
 from tests.keys import make_key
 from tests.live import LiveServer, serve
-from tests.needs import missing
+from tests.needs import find_incubator
 from tests.stories.sdk import ask_helm
 from tests.stories.shop import run_import
 
@@ -28,10 +27,7 @@ PULLED = 100
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    folder = os.environ.get("CHARTROOM_TEST_INCUBATOR", "")
-    if not folder or not Path(folder).is_dir():
-        missing("incubator")
-    return Path(folder) / "packages"
+    return find_incubator() / "packages"
 
 
 @pytest.fixture(scope="module")

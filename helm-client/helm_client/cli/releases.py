@@ -107,13 +107,18 @@ def history(ctx: click.Context, name: str, limit: int, output: str) -> None:
 @click.command("status", cls=Command, short_help="display the status of the named release")
 @click.argument("name")
 @revision_flag
-@click.option("--show-desc", is_flag=True, hidden=True, help="always so, as in Helm 4")
+@click.option("--show-desc", "--show-resources", "_always", is_flag=True, hidden=True, help="always so, as in Helm 4")
 @output_flag
 @click.pass_context
-def status(ctx: click.Context, name: str, revision: int, show_desc: bool, output: str) -> None:
-    """Show the state of a release, and its notes."""
-    release = open_store(ctx).get(name, revision)
-    show(render_status(release) if output == "table" else _render(to_status(release), output))
+def status(ctx: click.Context, name: str, revision: int, _always: bool, output: str) -> None:
+    """Show the state of a release, what has become of its objects, and its notes."""
+    store = open_store(ctx)
+    release = store.get(name, revision)
+    resources = store.find_resources(release, as_tables=output == "table")
+    if output == "table":
+        show(render_status(release, resources=resources))
+    else:
+        show(_render(to_status(release, resources), output))
 
 
 def _make_get(what: str, text: str) -> click.Command:

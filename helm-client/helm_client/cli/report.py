@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from helm_client.cli.output import render_yaml, sort_maps
 from helm_client.releases.record import Release
+from helm_client.releases.resources import Resources
 from helm_client.releases.times import is_zero, render_ansi_time, render_seconds
 
 _METHODS = {"ssa": "server-side apply", "csa": "client-side apply"}
@@ -13,8 +15,10 @@ _INFO = ("first_deployed", "last_deployed", "deleted", "description", "status", 
 _HOOK = ("name", "kind", "path", "manifest", "events", "last_run", "weight", "delete_policies", "output_log_policies")
 
 
-def render_status(release: Release, *, hide_notes: bool = False, with_chart: bool = False) -> str:
-    """Answer the status block; `with_chart` adds which chart it is."""
+def render_status(
+    release: Release, *, hide_notes: bool = False, with_chart: bool = False, resources: Resources | None = None
+) -> str:
+    """Answer the status block; `with_chart` adds which chart it is, `resources` are its objects as tables."""
     lines = [f"NAME: {release.name}"]
     if not is_zero(release.updated):
         lines.append(f"LAST DEPLOYED: {render_ansi_time(release.updated)}")
@@ -24,12 +28,48 @@ def render_status(release: Release, *, hide_notes: bool = False, with_chart: boo
         lines += [f"CHART: {chart.get('name', '')}", f"VERSION: {chart.get('version', '')}"]
         lines.append(f"APP_VERSION: {release.app_version}")
     lines.append(f"DESCRIPTION: {release.description}")
+    if resources:
+        lines.append(f"RESOURCES:\n{render_resources(resources)}")
     lines += _describe_tests(release)
     if with_chart:
         return "".join(f"{line}\n" for line in lines) + _render_parts(release)
     if release.notes and not hide_notes:
         lines.append(f"NOTES:\n{release.notes.strip()}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def render_resources(resources: Resources) -> str:
+    """Answer the tables of a release's objects, as kubectl prints them.
+
+    Helm prints each object by itself: the columns' names once for a row of equal tables, widths that fit it alone.
+    """
+    text, last = "", None
+    for kind, objects in resources.items():
+        text += f"==> {kind}\n"
+        for one in objects:
+            columns, rows = one.get("columnDefinitions") or [], one.get("rows") or []
+            shown = [number for number, column in enumerate(columns) if not column.get("priority")]
+            lines = [[columns[number]["name"].upper() for number in shown]] if rows and columns != last else []
+            lines += [[_render_cell(row["cells"][number]) for number in shown] for row in rows]
+            last = columns if rows else last
+            text += _align(lines)
+        text += "\n"
+    return text
+
+
+def _render_cell(cell: Any) -> str:
+    text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
+    line = re.split("[\f\n\r]", text, maxsplit=1)
+    return line[0].replace("\x1b", "^[") + ("..." if len(line) > 1 else "")
+
+
+def _align(lines: list[list[str]]) -> str:
+    """Pad all columns but the last (tabwriter: three blanks between them, six characters at least)."""
+    columns = list(zip(*lines, strict=True))[:-1]
+    widths = [max(6, *(len(cell) + 3 for cell in column)) for column in columns]
+    return "".join(
+        "".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)) + "\n" for line in lines
+    )
 
 
 def _describe_tests(release: Release) -> list[str]:
@@ -99,10 +139,10 @@ def to_metadata(release: Release) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value or key not in optional}
 
 
-def to_status(release: Release) -> dict[str, Any]:
-    """Answer what `status -o json` says: the record without its chart, without what is empty."""
-    document = release.document
-    info = {key: release.info[key] for key in _INFO if release.info.get(key)}
+def to_status(release: Release, resources: Resources | None = None) -> dict[str, Any]:
+    """Answer what `status -o json` says: the record without its chart, without what is empty, and its objects."""
+    document, known = release.document, {**release.info, "resources": sort_maps(resources)}
+    info = {key: known[key] for key in _INFO if known.get(key)}
     hooks = [{key: hook[key] for key in _HOOK if hook.get(key)} for hook in document.get("hooks") or ()]
     found = {
         "name": release.name, "info": info, "config": sort_maps(release.config), "manifest": release.manifest,

@@ -7,18 +7,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
-
-import httpx
 
 from helm_client.environment import Environment
 from helm_client.errors import ClusterUnreachable, ConfigError, ReleaseError, ReleaseNotFound
+from helm_client.releases.api import KubernetesApi, path_of
 from helm_client.releases.kubeconfig import Cluster, load_cluster
 from helm_client.releases.record import Release, decode
-from helm_client.transfer import USER_AGENT
+from helm_client.releases.resources import Resources, find_resources
 
-_PAGE = 500
-_SECONDS = 30.0
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DRIVERS = {"secret": "secrets", "secrets": "secrets", "configmap": "configmaps", "configmaps": "configmaps"}
 
@@ -91,6 +87,10 @@ class ReleaseStore:
                 return release
         raise ReleaseNotFound("release: not found")
 
+    def find_resources(self, release: Release, *, as_tables: bool = False) -> Resources:
+        """Answer what has become of a release's objects; see `helm_client.releases.resources`."""
+        return find_resources(self.cluster, release, as_tables=as_tables)
+
     def _read(self, selector: str) -> Iterator[Release]:
         for item in self._list(self._kind, ",".join(filter(None, ("owner=helm", selector)))):
             content = (item.get("data") or {}).get("release")
@@ -111,37 +111,9 @@ class ReleaseStore:
             )
 
     def _list(self, kind: str, selector: str, namespace: str | None = None) -> Iterator[dict[str, Any]]:
-        namespace = self.namespace if namespace is None else namespace
-        place = f"/namespaces/{quote(namespace, safe='')}/{kind}" if namespace else f"/{kind}"
-        query = {"labelSelector": selector, "limit": str(_PAGE)}
-        verify = self.cluster.context or True
-        with httpx.Client(
-            headers={"User-Agent": USER_AGENT, **self.cluster.headers}, verify=verify, timeout=30
-        ) as http:
-            while True:
-                page = _ask(http, f"{self.cluster.server}/api/v1{place}", query)
-                yield from page.get("items") or ()
-                token = (page.get("metadata") or {}).get("continue")
-                if not token:
-                    return
-                query["continue"] = token
-
-
-def _ask(http: httpx.Client, url: str, query: dict[str, str]) -> dict[str, Any]:
-    try:
-        response = http.get(url, params=query)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ClusterUnreachable(f"Kubernetes cluster unreachable: Get {url!r}: {error}") from error
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if response.status_code == 200 and isinstance(document, dict):
-        return document
-    reason = document.get("message") if isinstance(document, dict) else None
-    refused = ClusterUnreachable(reason or f"{url} answers {response.status_code}")
-    refused.status = response.status_code
-    raise refused
+        place = path_of("/api/v1", kind, self.namespace if namespace is None else namespace)
+        with KubernetesApi(self.cluster) as api:
+            yield from api.list(place, selector)
 
 
 def _keep_latest(releases: Iterable[Release]) -> list[Release]:
