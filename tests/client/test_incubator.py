@@ -42,7 +42,7 @@ def shell(server: LiveServer, tmp_path: Path) -> Shell:
     return shell
 
 
-@pytest.mark.parametrize("words", [[], ["-l"], ["-l", "--devel", "-o", "json"], ["kafka"], ["-r", "^real/c"]])
+@pytest.mark.parametrize("words", [[], ["-l"], ["-l", "--devel", "-o", "json"], ["kafka"], ["-r", "^c.*k"]])
 def test_searches_of_real_charts_print_what_helm_prints(shell: Shell, words: list[str]) -> None:
     ours = shell.say("search", "repo", *words)
     assert ours.count("real/") >= {"": 55, "-l": 1200}.get(" ".join(words), 1)
