@@ -121,8 +121,10 @@ def _iterate(path: Path) -> Iterator[tuple[str, bytes]]:
     """Answer each file of an archive: its path, checked, and its bytes. Links and devices are refused."""
     try:
         with gzip.open(path) as stream, tarfile.open(fileobj=_Bounded(stream, path.name), mode="r|") as archive:
+            left = MAX_CHART
             for count, member in enumerate(archive):
-                if member.size > MAX_FILE or count > MAX_FILES:
+                left -= member.size
+                if member.size > MAX_FILE or left < 0 or count >= MAX_FILES:
                     raise _too_large(path.name)
                 if not member.isdir():
                     name = _check_member(member, path.name)

@@ -44,6 +44,17 @@ def test_template_prints_what_helm_prints(desk: Desk, folder: Path, words: list[
         assert (ours.code, ours.out) == (theirs.code, theirs.out)
 
 
+def test_a_starter_is_taken_by_name_or_place(desk: Desk, folder: Path) -> None:
+    (folder / "templates" / "mine.yaml").write_text("name: <CHARTNAME>\n")
+    starter = desk.home / ".local" / "share" / "helm" / "starters" / "mine"
+    starter.parent.mkdir(parents=True)
+    folder.rename(starter)
+    for number, place in enumerate(("mine", str(starter))):
+        desk.say("create", desk.home / f"made{number}", "--starter", place)
+        assert (desk.home / f"made{number}" / "templates" / "mine.yaml").read_text() == f"name: made{number}\n"
+    assert desk.client("create", desk.home / "not", "--starter", "nope").code == 1
+
+
 def test_values_are_laid_over_each_other_as_helm_does_it(desk: Desk, folder: Path) -> None:
     (folder / "templates" / "all.yaml").write_text("values: {{ toJson .Values.given | quote }}\n")
     (folder / "one.yaml").write_text("given: {a: [{x: 1, y: 2}, {x: 3}], b: {c: 1}, big: 12345678901}\n")
