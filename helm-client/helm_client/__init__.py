@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from helm_client.aio import AsyncClient
-    from helm_client.client import Client, KnownRepository, Update, Wanted
+    from helm_client.client import Client, KnownRepository, Update
     from helm_client.environment import Environment
     from helm_client.errors import (
         ChartNotFound,
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from helm_client.repository import Repository
     from helm_client.search import Match
     from helm_client.transfer import Access
+    from helm_client.wanted import Wanted
 
 _PLACES = {
     "Access": "transfer", "AsyncClient": "aio", "ChartVersion": "index", "Client": "client", "Entry": "repositories",
     "Environment": "environment", "Filter": "releases", "Index": "index", "KnownRepository": "client",
     "Match": "search", "Release": "releases", "ReleaseStore": "releases", "Repository": "repository",
-    "Update": "client", "Wanted": "client",
+    "Update": "client", "Wanted": "wanted",
 }  # fmt: skip
 """Where a name comes from, if not from `errors`."""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from helm_client.archive import Chart
-from helm_client.client import Client, Update, Wanted
+from helm_client.client import Client, Update
 from helm_client.engine import InstallOptions, RollbackOptions, UninstallOptions, UpgradeOptions, Values
 from helm_client.environment import Environment
 from helm_client.index import ChartVersion
@@ -23,6 +23,7 @@ from helm_client.releases.acting import Releases
 from helm_client.repositories import Entry
 from helm_client.search import Match
 from helm_client.transfer import Access, Progress
+from helm_client.wanted import Wanted
 
 
 class AsyncClient:

@@ -130,7 +130,9 @@ def _iterate(path: Path) -> Iterator[tuple[str, bytes]]:
                     name = _check_member(member, path.name)
                     file = archive.extractfile(member)
                     yield name, file.read() if file else b""
-    except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+    except gzip.BadGzipFile as error:
+        raise InvalidChart(f"{path.name} is no chart archive: it is not gzipped") from error
+    except (tarfile.TarError, zlib.error, EOFError) as error:
         raise InvalidChart(f"{path.name} is no chart archive: {error}") from error
 
 

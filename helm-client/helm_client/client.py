@@ -1,7 +1,7 @@
 """The package's front: one `Client` over Helm's configuration, for programs and for the command line beside it.
 
 client = Client()
-client.add_repository("stable", "https://charts.example.com/stable")
+client.add_repository(Entry("stable", "https://charts.example.com/stable"))
 client.repo("stable").search("redis")
 client.repo("stable").fetch("redis", version="~10.5")
 """
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +26,10 @@ from helm_client.repositories import Entry, Repositories
 from helm_client.repository import Repository
 from helm_client.search import Match, search
 from helm_client.transfer import Access, Progress
+from helm_client.wanted import Wanted
 
 if TYPE_CHECKING:
     from helm_client.releases.acting import Releases
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which chart: `reference` is `repository/chart`, an http(s) URL of an archive, `oci://...`, or with `repo_url` a
-    name in the repository there. `version` is exact or a range, "" for the newest stable one.
-    """
-
-    reference: str
-    version: str = ""
-    repo_url: str = ""
-    access: Access = field(default_factory=Access)
-    plain_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +209,7 @@ class Client:
 
     def read(self, wanted: Wanted) -> Chart:
         """Answer what a chart holds: a local archive or folder, or one that is fetched for it. Raises as `fetch`."""
-        path = Path(wanted.reference)
-        if not wanted.repo_url and path.exists():
+        if (path := wanted.find_local()) is not None:
             return read_chart(path)
         with tempfile.TemporaryDirectory(prefix="helm-client-") as folder:
             return read_chart(self.fetch(wanted, folder))

@@ -84,7 +84,7 @@ def test_descriptions_labels_and_limits_of_the_history_arrive(desk: Desk, api: C
 def test_status_shows_what_has_become_of_the_objects(desk: Desk, api: Cluster) -> None:
     path = desk.home / "web-1.0.0.tgz"
     path.write_bytes(make_chart("web", "1.0.0", files={"templates/pod.yaml": OBJECTS}))
-    desk.say("install", "web", path)
+    desk.say("install", "web", path, *(["--wait", "--timeout", "30s"] if desk.major == 4 else []))
     said = desk.say("status", "web")
     if isinstance(api, KubeApi):
         assert (

@@ -101,6 +101,9 @@ def test_what_cannot_be_is_said_in_helms_words(desk: Desk, api: Cluster) -> None
         ("uninstall", "nope"): "release: not found",
         ("install", "other", "stable/nope"): 'INSTALLATION FAILED: chart "nope" matching  not found in stable index',
         ("install", "UPPER", "stable/redis"): "invalid release name",
+        ("install", "other", "./nope"): 'Error: INSTALLATION FAILED: path "./nope" not found',
+        ("upgrade", "cache", "./nope"): 'Error: path "./nope" not found',
+        ("show", "chart", "/nope"): 'Error: path "/nope" not found',
     }
     for words, reason in cases.items():
         done = desk.client(*words)

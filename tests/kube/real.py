@@ -169,5 +169,8 @@ def _end_deployment(one: Object) -> Object | None:
     if one["status"].get("observedGeneration") == generation:
         return None
     counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "availableReplicas"), wanted)
-    conditions = [{"type": "Available", "status": "True", "lastTransitionTime": _now()}]
+    conditions = [
+        {"type": kind, "status": "True", "reason": "NewReplicaSetAvailable", "lastTransitionTime": _now()}
+        for kind in ("Available", "Progressing")
+    ]
     return {**counts, "observedGeneration": generation, "conditions": conditions}

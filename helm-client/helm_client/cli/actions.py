@@ -53,15 +53,16 @@ def locate(ctx: click.Context, engine: Engine, reference: str, flags: dict[str, 
     from helm_client.cli.progress import Progress
     from helm_client.client import Client
 
-    if not flags["repo"] and Path(reference).exists():
+    wanted = make_wanted(reference, flags)
+    if (local := wanted.find_local()) is not None:
         if flags["verify"]:
-            verify(engine, Path(reference), flags)
+            verify(engine, local, flags)
         yield reference
         return
     progress = Progress()
     client = Client(get_environment(ctx), progress=progress, tell=lambda lines: tell(lines.rstrip("\n")))
     with tempfile.TemporaryDirectory(prefix="helm-client-") as folder:
-        path = client.fetch(make_wanted(reference, flags), folder, provenance=flags["verify"])
+        path = client.fetch(wanted, folder, provenance=flags["verify"])
         progress.finish()
         if flags["verify"]:
             verify(engine, path, flags)
@@ -133,7 +134,7 @@ def upgrade(
         flags, "cleanup_on_fail", "history_max", "reset_then_reuse_values", "reset_values", "reuse_values"
     )  # fmt: skip
     options = UpgradeOptions(**_release_options(flags), **more, install=may_install)
-    with open_engine(ctx) as engine, _prefixed("UPGRADE FAILED"), locate(ctx, engine, chart, flags) as path:
+    with open_engine(ctx) as engine, locate(ctx, engine, chart, flags) as path, _prefixed("UPGRADE FAILED"):
         outcome = engine.upgrade(name, path, values, options)
     if output == "table":
         if outcome.installed:

@@ -17,14 +17,15 @@ from helm_client.errors import ConfigError
 
 if TYPE_CHECKING:  # what these bring with them takes 0.2 s to import, which completion does not have
     from helm_client.archive import Chart
-    from helm_client.client import Client, Wanted
+    from helm_client.client import Client
     from helm_client.engine import Engine
     from helm_client.transfer import Access
+    from helm_client.wanted import Wanted
 
 
 def make_wanted(reference: str, flags: dict[str, Any]) -> Wanted:
     """Answer which chart is meant by a reference and the values of `chart_flags`."""
-    from helm_client.client import Wanted
+    from helm_client.wanted import Wanted
 
     return Wanted(
         reference, flags["version"] or (">0.0.0-0" if flags["devel"] else ""), flags["repo"] or "", make_access(flags),

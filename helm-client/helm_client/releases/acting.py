@@ -13,7 +13,6 @@ from helm_client.releases.record import Release
 from helm_client.releases.store import ReleaseStore
 
 if TYPE_CHECKING:
-    from helm_client.client import Wanted
     from helm_client.engine import (
         Engine,
         InstallOptions,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         UpgradeOptions,
         Values,
     )
+    from helm_client.wanted import Wanted
 
 Fetch = Callable[["Wanted", str], Path]
 """Brings a chart into a folder."""
