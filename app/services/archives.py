@@ -18,6 +18,7 @@ from app.db.charts import BlobFacts
 from app.db.session import Database
 from app.domain.ledger import blob_key
 from app.errors import AppError, Kind
+from app.services.blob_pool import BlobPool
 from app.services.revisions import Revisions
 from storage import InlineReader, ObjectNotFound, Presigner, Storage
 
@@ -51,9 +52,7 @@ class Archives:
         self._presign_seconds = presign_seconds
         self._inline = storage if isinstance(storage, InlineReader) else None
         self._names: OrderedDict[tuple[str, str], _Known] = OrderedDict()
-        self._blobs: OrderedDict[str, bytes] = OrderedDict()
-        self._memory = memory
-        self._held = 0
+        self._blobs = BlobPool(memory)
 
     def find_now(self, repository: str, filename: str) -> BlobFacts | None:
         """Answer what `find` would, if that takes no waiting; else None."""
@@ -100,7 +99,7 @@ class Archives:
         if content is not None and len(content) != blob.size:
             raise self.damaged(blob)
         if content is not None and blob.size <= _HELD:
-            self._hold(blob, content)
+            self._blobs.put(blob.digest, content)
         return content
 
     async def read(self, blob: BlobFacts) -> bytes:
@@ -108,8 +107,8 @@ class Archives:
         content = self.read_now(blob)
         if content is None:
             content = b"".join([chunk async for chunk in await self.open(blob)])
-        if self._inline is None:
-            self._hold(blob, content)
+        if self._inline is None and len(content) <= INLINE:
+            self._blobs.put(blob.digest, content)
         return content
 
     async def open(self, blob: BlobFacts, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -149,14 +148,6 @@ class Archives:
         """Say, loudly, that storage has other bytes than were stored."""
         _log.error("stored object is damaged", key=blob_key(blob.digest), hint="run: chartroom verify")
         return AppError(Kind.FAULT, f"the stored object sha256:{blob.digest} is damaged; tell the operator")
-
-    def _hold(self, blob: BlobFacts, content: bytes) -> None:
-        if blob.digest in self._blobs or len(content) > INLINE:
-            return
-        self._blobs[blob.digest] = content
-        self._held += len(content)
-        while self._held > self._memory:
-            self._held -= len(self._blobs.popitem(last=False)[1])
 
 
 def _look_up(connection: Connection, repository: str, filename: str) -> tuple[int, BlobFacts | None]:
