@@ -70,6 +70,16 @@ def locate(ctx: click.Context, engine: Engine, reference: str, flags: dict[str, 
 
 
 @contextmanager
+def _leaving_word(name: str) -> Iterator[None]:
+    """Say what to do about a release whose change is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell(f"`helm-client status {name}` says how far it came; `rollback` and `uninstall` work from there")
+        raise
+
+
+@contextmanager
 def _prefixed(words: str) -> Iterator[None]:
     """Put Helm's words before the reason why an action failed."""
     try:
@@ -103,7 +113,9 @@ def install(
     values = make_values(flags)
     options = InstallOptions(**_release_options(flags), replace=replace)
     with open_engine(ctx) as engine, _prefixed("INSTALLATION FAILED"), locate(ctx, engine, reference, flags) as path:
-        outcome = engine.install(name or _make_name(path), path, values, options)
+        name = name or _make_name(path)
+        with _leaving_word(name):
+            outcome = engine.install(name, path, values, options)
     _show_outcome(outcome, output, hide_notes=flags["hide_notes"])
 
 
@@ -134,7 +146,12 @@ def upgrade(
         flags, "cleanup_on_fail", "history_max", "reset_then_reuse_values", "reset_values", "reuse_values"
     )  # fmt: skip
     options = UpgradeOptions(**_release_options(flags), **more, install=may_install)
-    with open_engine(ctx) as engine, locate(ctx, engine, chart, flags) as path, _prefixed("UPGRADE FAILED"):
+    with (
+        open_engine(ctx) as engine,
+        locate(ctx, engine, chart, flags) as path,
+        _leaving_word(name),
+        _prefixed("UPGRADE FAILED"),
+    ):
         outcome = engine.upgrade(name, path, values, options)
     if output == "table":
         if outcome.installed:
@@ -159,7 +176,7 @@ def rollback(ctx: click.Context, /, name: str, revision: int, **flags: Any) -> N
     options = RollbackOptions(
         **_action_options(flags), **take(flags, "cleanup_on_fail", "history_max", "no_hooks"), revision=revision
     )
-    with open_engine(ctx) as engine:
+    with open_engine(ctx) as engine, _leaving_word(name):
         warn(engine.rollback(name, options))
     show("Rollback was a success! Happy Helming!\n")
 

@@ -60,8 +60,9 @@ class _Finder:
         for one in wanted:
             try:
                 self._find_one(one, found)
-            except ClusterUnreachable:
-                continue
+            except ClusterUnreachable as error:
+                if error.status is None:  # nobody answers: do not wait for each object
+                    break
         return found
 
     def _find_one(self, one: Object, found: Resources) -> None:
@@ -85,9 +86,11 @@ class _Finder:
         return self._kinds[prefix]
 
     def _find_pods(self, one: Object, namespace: str, found: Resources) -> None:
+        if one["kind"] not in _SELECTING:
+            return
         selector = (one.get("spec") or {}).get("selector") or {}
         labels = selector if one["kind"] == "ReplicationController" else selector.get("matchLabels")
-        if one["kind"] not in _SELECTING or not labels or labels in self._seen:
+        if not labels or labels in self._seen:
             return
         self._seen.append(labels)
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in sorted(labels.items()))}
