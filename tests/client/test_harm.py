@@ -243,6 +243,14 @@ def on_terminal(shell: Shell, *words: str, env: dict[str, str] | None = None) ->
     return said.decode(), out.decode()
 
 
+def test_a_terminal_sees_how_long_a_change_takes(desk: Desk, api: KubeApi) -> None:
+    desk.say("install", "cache", "stable/redis")
+    api.store.delays = True
+    said, out = on_terminal(desk, "upgrade", "cache", "stable/redis", "--timeout", "3s")
+    assert "\rupgrade cache: 1 s\rupgrade cache: 2 s" in said
+    assert out == ""
+
+
 def test_a_terminal_sees_how_far_it_is(shell: Shell, upstream: FakeRepository) -> None:
     upstream.answers["/mychart-0.1.0.tgz"].pace = 0.2
     said, _ = on_terminal(shell, "pull", "far/mychart")

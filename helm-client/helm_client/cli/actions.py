@@ -70,10 +70,13 @@ def locate(ctx: click.Context, engine: Engine, reference: str, flags: dict[str, 
 
 
 @contextmanager
-def _leaving_word(name: str) -> Iterator[None]:
-    """Say what to do about a release whose change is interrupted."""
+def _changing(name: str, how: str) -> Iterator[None]:
+    """Show how long a release's change takes; say what to do about it when it is interrupted."""
+    from helm_client.cli.progress import ticking
+
     try:
-        yield
+        with ticking(f"{how} {name}"):
+            yield
     except KeyboardInterrupt:
         tell(f"`helm-client status {name}` says how far it came; `rollback` and `uninstall` work from there")
         raise
@@ -114,7 +117,7 @@ def install(
     options = InstallOptions(**_release_options(flags), replace=replace)
     with open_engine(ctx) as engine, _prefixed("INSTALLATION FAILED"), locate(ctx, engine, reference, flags) as path:
         name = name or _make_name(path)
-        with _leaving_word(name):
+        with _changing(name, "install"):
             outcome = engine.install(name, path, values, options)
     _show_outcome(outcome, output, hide_notes=flags["hide_notes"])
 
@@ -149,7 +152,7 @@ def upgrade(
     with (
         open_engine(ctx) as engine,
         locate(ctx, engine, chart, flags) as path,
-        _leaving_word(name),
+        _changing(name, "upgrade"),
         _prefixed("UPGRADE FAILED"),
     ):
         outcome = engine.upgrade(name, path, values, options)
@@ -176,7 +179,7 @@ def rollback(ctx: click.Context, /, name: str, revision: int, **flags: Any) -> N
     options = RollbackOptions(
         **_action_options(flags), **take(flags, "cleanup_on_fail", "history_max", "no_hooks"), revision=revision
     )
-    with open_engine(ctx) as engine, _leaving_word(name):
+    with open_engine(ctx) as engine, _changing(name, "rollback"):
         warn(engine.rollback(name, options))
     show("Rollback was a success! Happy Helming!\n")
 
@@ -200,7 +203,8 @@ def uninstall(ctx: click.Context, /, names: tuple[str, ...], purge: bool, wait: 
     options = UninstallOptions(**flags, wait=_read_wait(wait))
     with open_engine(ctx) as engine:
         for name in names:
-            outcome = engine.uninstall(name, options)
+            with _changing(name, "uninstall"):
+                outcome = engine.uninstall(name, options)
             warn(outcome)
             text = outcome.text.strip()
             show((f"{text}\n" if text else "") + f'release "{name}" uninstalled\n')
@@ -219,7 +223,7 @@ def test(ctx: click.Context, name: str, filters: tuple[str, ...], logs: bool, ti
     wanted = [one for given in filters for one in given.split(",")]
     include = tuple(one.removeprefix("name=") for one in wanted if one.startswith("name="))
     exclude = tuple(one.removeprefix("!name=") for one in wanted if one.startswith("!name="))
-    with open_engine(ctx) as engine:
+    with open_engine(ctx) as engine, _changing(name, "test"):
         outcome = engine.test(name, TestOptions(timeout=timeout, logs=logs, include=include, exclude=exclude))
     _show_outcome(outcome, "table", hide_notes=True)
     show(f"\n{outcome.text}" if outcome.text else "")

@@ -1,12 +1,18 @@
-"""How far a download or upload is: a bar on stderr when that is a terminal, one line at the end otherwise."""
+"""How far long work is: a line on stderr that changes when that is a terminal, one line at the end otherwise."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SHOWN_AFTER = 0.5
 """Seconds before anything is shown: what is done by then needs no bar."""
+
+_TOLD_AFTER = 5.0
+"""Seconds that work of unknown length must take to be worth a line where nobody watches."""
 
 _MIB = 1024 * 1024
 
@@ -44,3 +50,32 @@ class Progress:
         sys.stderr.write(f"\r{line.ljust(len(self._drawn))}")
         sys.stderr.flush()
         self._drawn = line
+
+
+@contextmanager
+def ticking(what: str) -> Iterator[None]:
+    """Show how many seconds something has taken, for work that cannot say how far it is."""
+    began, done = time.monotonic(), threading.Event()
+    if sys.stderr.isatty():
+        clock = threading.Thread(target=_tick, args=(what, began, done), daemon=True)
+        clock.start()
+    try:
+        yield
+    finally:
+        done.set()
+        seconds = time.monotonic() - began
+        if sys.stderr.isatty():
+            clock.join()
+        elif seconds >= _TOLD_AFTER:
+            sys.stderr.write(f"{what}: {seconds:.1f} s\n")
+
+
+def _tick(what: str, began: float, done: threading.Event) -> None:
+    line = ""
+    while not done.wait(1.0):
+        line = f"{what}: {time.monotonic() - began:.0f} s"
+        sys.stderr.write(f"\r{line}")
+        sys.stderr.flush()
+    if line:
+        sys.stderr.write(f"\r{' ' * len(line)}\r")
+        sys.stderr.flush()
