@@ -8,7 +8,6 @@ so that a conflict in one spoils no other, and all share one fsync.
 from __future__ import annotations
 
 import asyncio
-import mmap
 import queue
 import threading
 import time
@@ -22,12 +21,10 @@ from app.db import ledger
 from app.db.engine import divide, make_engine
 from app.db.failures import is_over, translate, translated_errors
 from app.db.transaction import Transaction
+from app.db.wal_index import WalIndex
 from app.errors import AppError, Kind
 
 T = TypeVar("T")
-
-_SHARED_HEADER = 48
-"""Bytes of the WAL index's header: version, counter of changes, frames, salts, checksums."""
 
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
@@ -76,7 +73,7 @@ class Database:
         self._reader: Connection | None = None
         self._driver: Any = None
         self._cursor: Any = None
-        self._shared: mmap.mmap | None = None
+        self._shared: WalIndex | None = None
         self._header = b""
         self._version = -1
 
@@ -92,11 +89,12 @@ class Database:
             self._writer.join()
             self._writer = None
         if self._reader is not None:
-            if self._shared is not None:
-                self._shared.close()
             self._reader.close()
-            self._reader = self._cursor = self._shared = None
+            self._reader = self._cursor = None
         self.engine.dispose()
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one read snapshot: inline on SQLite, in a thread on Postgres."""
@@ -137,11 +135,11 @@ class Database:
         """Answer a number that changes with every commit of any process (SQLite only, 4 us, mostly 0.2).
 
         https://www.sqlite.org/pragma.html#pragma_data_version: asked on one connection that never writes. It need not
-        be asked while the header of the shared WAL index is what it was before the last answer: every commit and
-        every reset of the log writes it (https://www.sqlite.org/walformat.html, section 2.1).
+        be asked while the header of the WAL index is what it was before the last answer: every commit and every reset
+        of the log writes it.
         """
         if self._shared is not None:
-            header = self._shared[:_SHARED_HEADER]
+            header = self._shared.read()
             if header == self._header:
                 return self._version
             self._header = header  # read before the question: a commit between the two changes it again
@@ -153,11 +151,10 @@ class Database:
             self._shared = self._map_shared()
         return self._version
 
-    def _map_shared(self) -> mmap.mmap | None:
+    def _map_shared(self) -> WalIndex | None:
         """Map the WAL index, which stays the same file while our own connection is open; None where that fails."""
         try:
-            with open(f"{self.engine.url.database}-shm", "rb") as file:
-                return mmap.mmap(file.fileno(), _SHARED_HEADER, access=mmap.ACCESS_READ)
+            return WalIndex(self.engine.url.database or "")
         except (OSError, ValueError):
             return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -256,6 +258,41 @@ async def test_a_database_that_another_process_locks_is_unavailable(
     finally:
         holder.close()
         database.close()
+        sqlite_database.close()
+
+
+_TAKE_THE_LOCK = """
+import sqlite3, sys
+try:
+    sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0).execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+async def test_watching_for_commits_lets_no_lock_go(sqlite_database: Database) -> None:
+    """Closing a descriptor of a file ends every lock that the process holds on it, and the WAL index carries SQLite's.
+
+    So another process must find the database locked while we write, whoever begins or ends to watch meanwhile.
+    """
+    path = str(sqlite_database.engine.url.database)
+    other = Database(str(sqlite_database.engine.url))
+    sqlite_database.start()
+    said: list[str] = []
+
+    def watch_and_ask(transaction: Transaction) -> None:
+        for watch in (sqlite_database.data_version, other.data_version, other.close):
+            watch()
+            asked = subprocess.run(
+                [sys.executable, "-c", _TAKE_THE_LOCK, path], capture_output=True, text=True, check=True
+            )
+            said.append(asked.stdout.strip())
+
+    try:
+        await sqlite_database.write(watch_and_ask)
+        assert said == ["database is locked"] * 3
+        await sqlite_database.write(put(make_row()))
+    finally:
         sqlite_database.close()
 
 
