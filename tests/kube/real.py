@@ -19,11 +19,12 @@ from typing import Any, Self
 import httpx
 import yaml
 from helm_client import Environment
+from helm_client.releases.api import path_of
 from helm_client.releases.kubeconfig import load_cluster
 
 from tests.kube.store import OUTCOME, Object
 
-_PREFIXES = {"jobs": "apis/batch/v1", "gadgets": "apis/example.com/v1"}
+_PREFIXES = {"jobs": "/apis/batch/v1", "gadgets": "/apis/example.com/v1"}
 _KEPT = "kube-root-ca.crt"  # a ConfigMap that clusters put into each namespace
 _DEFINITIONS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -77,25 +78,25 @@ class RealApi:
 
     def find(self, plural: str, name: str, namespace: str = "") -> Object | None:
         """Answer an object, or None."""
-        prefix = _PREFIXES.get(plural, "api/v1")
-        answer = self._http.get(f"/{prefix}/namespaces/{namespace or self.namespace}/{plural}/{name}")
+        answer = self._http.get(self._path(plural, name, namespace))
         return None if answer.status_code == 404 else answer.raise_for_status().json()
 
     def select(self, plural: str) -> list[Object]:
         """Answer the objects of a kind in our namespace."""
-        prefix = _PREFIXES.get(plural, "api/v1")
-        answer = self._http.get(f"/{prefix}/namespaces/{self.namespace}/{plural}").raise_for_status().json()
+        answer = self._http.get(self._path(plural)).raise_for_status().json()
         return [one for one in answer["items"] if one["metadata"]["name"] != _KEPT]
 
     def write(self, plural: str, name: str, patch: Object, manager: str) -> None:
         """Apply a patch as another manager of fields, by force."""
-        prefix = _PREFIXES.get(plural, "api/v1")
         self._http.patch(
-            f"/{prefix}/namespaces/{self.namespace}/{plural}/{name}",
+            self._path(plural, name),
             params={"fieldManager": manager, "force": "true"},
             headers={"Content-Type": "application/apply-patch+yaml"},
             content=json.dumps(patch),
         ).raise_for_status()
+
+    def _path(self, plural: str, name: str = "", namespace: str = "") -> str:
+        return path_of(_PREFIXES.get(plural, "/api/v1"), plural, namespace or self.namespace, name)
 
 
 class Hands:

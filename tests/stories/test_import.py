@@ -395,8 +395,7 @@ async def test_a_prefix_of_a_bucket_is_imported_like_a_folder(tmp_path: Path, mo
 
 
 async def test_incubator_comes_over_whole_with_the_times_of_its_index(tmp_path: Path) -> None:
-    folder = find_incubator()
-    source = folder
+    source = find_incubator()
     archives = {path.name: sha256(path.read_bytes()) for path in (source / "packages").glob("*.tgz")}
     said = await run_import(tmp_path / "new", source)
     assert said == Said(0, [f"{len(archives)} created, 0 unchanged, 0 refused, 0 provenance files"])
