@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most of a test's time is waiting for servers and for Helm; the tests of one file stay together.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .PHONY: help setup serve test lint format check bench clean
 
@@ -21,7 +23,7 @@ serve: setup ## serve on 127.0.0.1:8080, charts in ./data
 	@exec $(BIN)/chartroom serve
 
 test: setup ## run the tests; what this machine lacks is skipped and named
-	$(BIN)/pytest -rs
+	$(BIN)/pytest -rs $(SIDE_BY_SIDE)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -34,10 +36,7 @@ format: setup ## rewrite the code in its form
 	$(BIN)/ruff format .
 
 check: lint ## lint, then tests with coverage: what CI runs
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -rs
-	$(BIN)/coverage combine -q
-	$(BIN)/coverage report
+	$(BIN)/pytest -rs $(SIDE_BY_SIDE) --cov --cov-report=term-missing:skip-covered
 
 bench: setup ## measure speed against peers; writes tests/load/RESULTS.md
 	$(BIN)/python -m tests.load
