@@ -6,11 +6,12 @@ The places and variables are Helm's own (`helm env`, helmpath), so that both sha
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
+
+from helm_client.homes import CACHE, CONFIG, DATA, find_home, find_repository_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Environment:
     def read(cls, variables: Mapping[str, str] | None = None) -> Self:
         """Read the environment: the process's own, unless another is given."""
         env = dict(os.environ if variables is None else variables)
-        config, cache, data = (_find_home(env, *place) for place in _HOMES)
+        config, cache, data = (Path(find_home(env, place)) for place in (CONFIG, CACHE, DATA))
 
         def path(name: str, default: Path) -> Path:
             return Path(env.get(name) or default)
@@ -53,7 +54,7 @@ class Environment:
             cache_home=cache,
             data_home=data,
             repository_config=path("HELM_REPOSITORY_CONFIG", config / "repositories.yaml"),
-            repository_cache=path("HELM_REPOSITORY_CACHE", cache / "repository"),
+            repository_cache=Path(find_repository_cache(env)),
             registry_config=path("HELM_REGISTRY_CONFIG", config / "registry" / "config.json"),
             content_cache=path("HELM_CONTENT_CACHE", cache / "content"),
             kubeconfig=env.get("KUBECONFIG", ""),
@@ -75,25 +76,6 @@ class Environment:
     def with_changes(self, **changes: Any) -> Self:
         """Answer the same with some fields replaced; None and empty text leave a field as it is."""
         return replace(self, **{name: value for name, value in changes.items() if value not in (None, "", ())})
-
-
-# Helm's variable, XDG's, and the place below the home folder on Linux, macOS and Windows (helmpath/lazypath).
-_HOMES = (
-    ("HELM_CONFIG_HOME", "XDG_CONFIG_HOME", ".config", "Library/Preferences", "APPDATA"),
-    ("HELM_CACHE_HOME", "XDG_CACHE_HOME", ".cache", "Library/Caches", "TEMP"),
-    ("HELM_DATA_HOME", "XDG_DATA_HOME", ".local/share", "Library", "APPDATA"),
-)
-
-
-def _find_home(env: Mapping[str, str], helm: str, xdg: str, linux: str, macos: str, windows: str) -> Path:
-    if env.get(helm):
-        return Path(env[helm])
-    if env.get(xdg):
-        return Path(env[xdg]) / "helm"
-    if sys.platform == "win32":
-        return Path(env.get(windows) or ".") / "helm"
-    home = Path(env.get("HOME") or Path.home())
-    return home / (macos if sys.platform == "darwin" else linux) / "helm"
 
 
 def _is_true(text: str) -> bool:

@@ -50,7 +50,7 @@ class Shell:
 
     def process(self, *words: str | Path, **more: str) -> Done:
         """Run helm-client as a process of its own."""
-        command = [sys.executable, "-c", "from helm_client.cli.app import main; main()"]
+        command = [sys.executable, "-m", "helm_client"]
         return self._run([*command, *map(str, words)], **more)
 
     def helm(self, helm: str, *words: str | Path) -> Done:

@@ -25,7 +25,7 @@ from tests.kube.api import KubeApi
 from tests.upstreams import Answer, FakeRepository, fake_repository
 
 ARCHIVE = make_chart("mychart", "0.1.0", files={"big.bin": os.urandom(2 * 1024 * 1024)})
-CLIENT = [sys.executable, "-c", "from helm_client.cli.app import main; main()"]
+CLIENT = [sys.executable, "-m", "helm_client"]
 
 
 def entry(url: str = "mychart-0.1.0.tgz", **changes: Any) -> dict[str, Any]:

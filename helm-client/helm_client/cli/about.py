@@ -66,10 +66,11 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     from helm_client.cli.app import cli
+    from helm_client.cli.completion import VARIABLE
 
     maker = get_completion_class(shell)
     assert maker is not None, shell
-    show(maker(cli, {}, "helm-client", "_HELM_CLIENT_COMPLETE").source() + "\n")
+    show(maker(cli, {}, "helm-client", VARIABLE).source() + "\n")
 
 
 @click.command("init", cls=Command, short_help="a command of Helm 2; nothing is to be set up any more", hidden=True)

@@ -1,28 +1,103 @@
-"""What a shell may complete a word to: from small files of the cache, never from an index, in less than 100 ms."""
+"""What a shell may complete a word to: from small files of the cache, never from an index, in less than 100 ms.
+
+`complete` answers without click, which takes as long to load as a shell may wait; what it does not answer (the words
+behind a flag, or in another shell than bash and zsh) click does, by the functions below.
+"""
 
 from __future__ import annotations
 
-import click
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from helm_client.cli.flags import get_environment
+from helm_client.cli.commands import CHARTS, COMMANDS, Group, Place
+from helm_client.homes import find_repository_cache
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
+
+VARIABLE = "_HELM_CLIENT_COMPLETE"
+"""The environment variable by which a shell asks (click's)."""
 
 _SUFFIX = "-charts.txt"
+_QUOTES = frozenset("\"'\\")
 
 
-def complete_chart(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete(variables: Mapping[str, str]) -> str | None:
+    """Answer what the shell reads that asked by these environment variables, None where click must be asked."""
+    shell, line = variables[VARIABLE], variables.get("COMP_WORDS", "")
+    number = variables.get("COMP_CWORD", "")
+    if shell not in {"bash_complete", "zsh_complete"} or not number.isdecimal() or not _QUOTES.isdisjoint(line):
+        return None
+    words = line.split()
+    before, incomplete = words[1 : int(number)], "".join(words[int(number) : int(number) + 1])
+    if any(word.startswith("-") for word in (*before, incomplete)):
+        return None
+    found = _find(before, incomplete, find_repository_cache(variables))
+    if found is None:
+        return None
+    if shell == "bash_complete":
+        return "".join(f"plain,{name}\n" for name, _text in found)
+    return "".join(f"plain\n{name}\n{text or '_'}\n" for name, text in found)
+
+
+def _find(before: list[str], incomplete: str, cache: str) -> list[tuple[str, str]] | None:
+    """Answer what the word behind these may be, with a line of help each; None for what is not known here."""
+    place: Place | Group | None = COMMANDS
+    rest = iter(before)
+    while isinstance(place, Group):
+        word = next(rest, None)
+        if word is None:
+            return _list_commands(place, incomplete)
+        place = place.commands.get(place.aliases.get(word, word))
+    if place is None or not place.names or not place.first <= len(list(rest)) <= place.last:
+        return None
+    list_names = list_charts if place.names == CHARTS else list_repositories
+    # Without one the shell may have a file to offer, which click says.
+    return [(name, "") for name in list_names(cache, incomplete)] or None
+
+
+def _list_commands(group: Group, incomplete: str) -> list[tuple[str, str]]:
+    shown = [(name, place.text) for name, place in sorted(group.commands.items()) if place.text]
+    return [(name, text) for name, text in shown if name.startswith(incomplete)]
+
+
+def list_charts(cache: str, incomplete: str) -> list[str]:
     """Answer the charts `repository/chart` that begin so, or the repositories while the word has no slash."""
-    folder = get_environment(ctx).repository_cache
     repository, slash, chart = incomplete.partition("/")
     if not slash:
-        names = [path.name.removesuffix(_SUFFIX) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
-        return [f"{name}/" for name in names if name.startswith(repository)]
+        return [f"{name}/" for name in list_repositories(cache, repository)]
     try:
-        charts = (folder / f"{repository}{_SUFFIX}").read_text().split()
+        with open(os.path.join(cache, repository + _SUFFIX), encoding="utf-8") as file:
+            charts = file.read().split()
     except OSError:
         return []
     return [f"{repository}/{name}" for name in charts if name.startswith(chart)]
 
 
-def complete_repository(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def list_repositories(cache: str, incomplete: str) -> list[str]:
     """Answer the repositories whose name begins so."""
-    return [name.removesuffix("/") for name in complete_chart(ctx, param, incomplete.partition("/")[0])]
+    try:
+        files = sorted(os.listdir(cache))
+    except OSError:
+        return []
+    names = [name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_chart(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Answer click the charts that begin so; where there is none, the shell looks for a file."""
+    from click.shell_completion import CompletionItem
+
+    from helm_client.cli.flags import get_environment
+
+    names = list_charts(str(get_environment(ctx).repository_cache), incomplete)
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+def complete_repository(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Answer click the repositories whose name begins so."""
+    from helm_client.cli.flags import get_environment
+
+    return list_repositories(str(get_environment(ctx).repository_cache), incomplete)
