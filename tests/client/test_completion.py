@@ -14,6 +14,7 @@ from click.shell_completion import get_completion_class
 from helm_client.cli.app import cli
 from helm_client.cli.commands import COMMANDS, Group
 from helm_client.cli.completion import VARIABLE, complete
+from helm_client.cli.flag_table import PATH, render_flags
 
 from tests.client.shell import Shell
 
@@ -49,10 +50,19 @@ def by_click(kind: str, variables: dict[str, str]) -> str:
         return maker(cli, {}, "helm-client", VARIABLE).complete()
 
 
+BEHIND = [
+    line.split()
+    for line in (
+        "", "first", "first second", "--debug", "-n web first", "--version 1", "--version=1", "--wait first", "--set",
+        "--set a=b --set c=d", "-nweb", "--nonsense", "--",
+    )
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("words", [(), *walk(COMMANDS)], ids=" ".join)
 def test_the_quick_answer_is_clicks_answer(cached: Shell, words: tuple[str, ...]) -> None:
-    for behind in ((), ("first",), ("first", "second")):
-        for incomplete in ("", "st", "ste", "stable/re", "nothing", "./"):
+    for behind in BEHIND:
+        for incomplete in ("", "st", "ste", "stable/re", "nothing", "./", "-", "--", "--ver", "--no", "--output=j"):
             line = " ".join(("helm-client", *words, *behind, incomplete))
             number = 1 + len(words) + len(behind)
             for kind, lines in (("bash", 1), ("zsh", 3)):
@@ -61,8 +71,8 @@ def test_the_quick_answer_is_clicks_answer(cached: Shell, words: tuple[str, ...]
                 if quick is None:
                     continue
                 theirs = by_click(kind, variables).splitlines()
-                assert quick.splitlines()[0::lines] == theirs[0::lines]
-                assert quick.splitlines()[lines - 2 :: lines] == theirs[lines - 2 :: lines]
+                assert quick.splitlines()[0::lines] == theirs[0::lines], line
+                assert quick.splitlines()[lines - 2 :: lines] == theirs[lines - 2 :: lines], line
 
 
 ANSWERS = [
@@ -75,6 +85,9 @@ ANSWERS = [
     ("helm-client upgrade cache ste", 3, "plain,steady/\n"),
     ("helm-client show values stable/m", 3, "plain,stable/memcached\n"),
     ("helm-client install --dry-run cache stable/m", 4, "plain,stable/memcached\n"),
+    ("helm-client -n web install --set a=b cache stable/m", 7, "plain,stable/memcached\n"),
+    ("helm-client install --wait ste", 3, "plain,steady/\n"),  # click takes this word for the value of --wait
+    ("helm-client install --wait cache -o ", 5, "plain,table\nplain,json\nplain,yaml\n"),
     ("helm-client pull 'stable/m", 2, "plain,stable/memcached\n"),
     ("helm-client pull --dev", 2, "plain,--devel\n"),
     ("helm-client template ./my", 2, "file,./my\n"),
@@ -111,11 +124,20 @@ def test_bash_completes_with_the_printed_script(cached: Shell) -> None:
     assert done.stdout == "stable/redis stable/redis-ha\n", done.stderr
 
 
+def test_the_table_of_flags_is_what_the_commands_declare() -> None:
+    assert Path(PATH).read_text() == render_flags(), "run: python -m helm_client.cli.flag_table"
+
+
 def test_completing_loads_neither_click_nor_a_command(cached: Shell) -> None:
     code = (
         "import sys, helm_client.__main__ as entry\nentry.main()\n"
         "print(*sorted(name for name in sys.modules if name.split('.')[0] in {'click', 'yaml', 'httpx'}))"
     )
-    environment = ask(cached, "bash", "helm-client pull stable/m", 2)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "plain,stable/memcached\n\n"
+    for line, number, answer in (
+        ("helm-client pull stable/m", 2, "stable/memcached"),
+        ("helm-client pull --version 1 stable/m", 4, "stable/memcached"),
+        ("helm-client pull --versi", 2, "--version"),
+    ):
+        environment = ask(cached, "bash", line, number)
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == f"plain,{answer}\n\n"
