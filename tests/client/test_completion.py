@@ -124,6 +124,13 @@ def test_bash_completes_with_the_printed_script(cached: Shell) -> None:
     assert done.stdout == "stable/redis stable/redis-ha\n", done.stderr
 
 
+def test_another_cache_is_looked_into(cached: Shell, tmp_path: Path) -> None:
+    (tmp_path / "other-charts.txt").write_text("nginx\n")
+    for line in (f"--repository-cache {tmp_path} pull oth", f"pull --repository-cache={tmp_path} oth"):
+        number = len(line.split())
+        assert cached.process(**ask(cached, "bash", f"helm-client {line}", number)).out == "plain,other/\n"
+
+
 def test_the_table_of_flags_is_what_the_commands_declare() -> None:
     assert Path(PATH).read_text() == render_flags(), "run: python -m helm_client.cli.flag_table"
 

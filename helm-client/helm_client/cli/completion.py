@@ -33,6 +33,8 @@ def complete(variables: Mapping[str, str]) -> str | None:
         return None
     words = line.split()
     before, incomplete = words[1 : int(number)], "".join(words[int(number) : int(number) + 1])
+    if any(word.startswith("--repository-cache") for word in before):
+        return None
     found = _find(before, incomplete, find_repository_cache(variables))
     if found is None:
         return None
