@@ -121,6 +121,11 @@ class Indexes:
             await self._revisions.check()
         return found
 
+    async def settle(self) -> None:
+        """Wait for the indexes that are being built now: long work in the background lets them go first."""
+        if self._building:
+            await asyncio.wait(self._building.values())
+
     async def _share(self, key: tuple[int, View], row: RepositoryRow, encoding: str) -> None:
         running = self._building.get(key)
         if running is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -38,6 +38,7 @@ from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
 _BATCH = 50  # segments in one transaction
+_NAMES = 1000  # names of segments that are looked at before others have their turn
 
 _FORK = (
     "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
@@ -54,19 +55,22 @@ class _Named:
 
 
 class Replay:
-    """Brings the database up to the ledger."""
+    """Brings the database up to the ledger.
 
-    def __init__(self, database: Database, storage: Storage) -> None:
+    `pause` is awaited again and again while names are listed: a hundred thousand take seconds of the interpreter,
+    and whoever reads an index meanwhile need not wait for them.
+    """
+
+    def __init__(
+        self, database: Database, storage: Storage, *, pause: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._database = database
         self._storage = storage
+        self._pause = pause
 
     async def run(self) -> int:
         """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
-        folders: dict[str, list[_Named]] = {}
-        async for stat in self._storage.scan(ROOT):
-            name = parse_segment_key(stat.key)
-            if name is not None:
-                folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+        folders = await self._list_segments()
         revisions, newest = await self._database.read(_list_revisions)
         replayed, waiting = 0, list[Segment]()
         for folder, segments in folders.items():
@@ -84,6 +88,19 @@ class Replay:
         if replayed:
             _log.info("ledger replayed", segments=replayed)
         return replayed
+
+    async def _list_segments(self) -> dict[str, list[_Named]]:
+        """Answer what lies in storage, by folder."""
+        folders: dict[str, list[_Named]] = {}
+        number = 0
+        async for stat in self._storage.scan(ROOT):
+            name = parse_segment_key(stat.key)
+            if name is not None:
+                folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+            number += 1
+            if self._pause is not None and number % _NAMES == 0:
+                await self._pause()
+        return folders
 
     async def _catch_up(self, named_segments: list[_Named], revision: int) -> AsyncIterator[list[Segment]]:
         """Answer the segments that a repository lacks, having restored it from a snapshot where it needs one."""

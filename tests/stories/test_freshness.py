@@ -1,9 +1,10 @@
-"""An index that follows the store: a commit between two questions of a refresh must not slip through."""
+"""An index that follows the store: no commit slips through between two questions, and a replay lets it go first."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,12 @@ from app.db.session import Database, T
 from app.db.tables import catalogue
 from app.db.transaction import Transaction
 from app.domain import rope
+from app.domain.rope import Charts, Rope
+from app.services import replay
 from app.services.indexes import Indexes, View
+from app.services.ledger import Ledger
 from app.services.revisions import Revisions
+from storage.memory import MemoryStorage
 from tests.contract.catalogue import make_row, put
 
 
@@ -121,4 +126,41 @@ async def test_a_reader_who_comes_just_as_a_refresh_ends_gets_an_answer(sqlite_f
         for index in await asyncio.gather(read(indexes), come_later()):
             assert b'"version":"4.0.0"' in index
     finally:
+        database.close()
+
+
+async def test_a_replay_lets_an_index_that_is_being_built_go_first(
+    sqlite_floor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(sqlite_floor, tmp_path / "charts.db")
+    database, storage = Database(f"sqlite:///{tmp_path / 'charts.db'}"), MemoryStorage()
+    may_end, ended = threading.Event(), list[str]()
+    fill = Rope.fill
+
+    def fill_slowly(rope: Rope, charts: Charts) -> None:
+        assert may_end.wait(10)
+        fill(rope, charts)
+        ended.append("index")
+
+    monkeypatch.setattr(Rope, "fill", fill_slowly)
+    monkeypatch.setattr(replay, "_NAMES", 1)
+    database.start()
+    try:
+        ledger, indexes = Ledger(database, storage), Indexes(database, Revisions(database), memory=10**6)
+        await ledger.write(put(make_row()))
+
+        async def replay_all() -> None:
+            await replay.Replay(database, storage, pause=indexes.settle).run()
+            ended.append("replay")
+
+        await replay_all()
+        assert ended == ["replay"], "nobody builds an index: it waits for nobody"
+        reader, behind = asyncio.create_task(read(indexes)), asyncio.create_task(replay_all())
+        await asyncio.sleep(0.2)
+        assert ended == ["replay"]
+        may_end.set()
+        await asyncio.gather(reader, behind)
+        assert ended == ["replay", "index", "replay"]
+    finally:
+        may_end.set()
         database.close()
