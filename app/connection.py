@@ -13,7 +13,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.file_sender import FileSender
 from app.routes.hot import Hot
+from storage import OpenFile
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a request line and its headers that may come in more than one piece; nginx takes 32 KiB by default."""
@@ -50,11 +52,13 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         super().connection_made(transport)
+        self._files = FileSender(transport, tls=self.scheme == "https")
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._drop_deadline()
+        self._files.close()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -89,7 +93,9 @@ class Connection(HttpToolsProtocol):
         status, lines, body = ready
         usual = b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
         head = b"%b%b%b\r\n" % (STATUS_LINE[status], usual, lines)
-        if len(body) <= _ONE_WRITE:
+        if isinstance(body, OpenFile):
+            self._files.send(head, body)
+        elif len(body) <= _ONE_WRITE:
             transport.write(head + body)
         else:
             transport.writelines((head, body))

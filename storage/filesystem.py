@@ -26,16 +26,13 @@ from aiofiles.threadpool import wrap
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.filesystem_errors import ABSENT, failure
 from storage.folders import File, Folders
-from storage.page_cache import NOWAIT, read_resident
-from storage.protocol import CHUNK, ObjectStat
+from storage.page_cache import is_resident, read_at_hand, read_resident
+from storage.protocol import CHUNK, ObjectStat, OpenFile
 from storage.rules import TEMP, batches, check_key, check_range, clamp
 from storage.threads import T, Threads
 
 _BATCH = 1024 * 1024
 """Bytes written in one thread hop. A stream that is shorter is written whole in one."""
-
-_UNASKED = 64 * 1024
-"""Bytes that `read_now` reads at most where the file system cannot tell whether they are in memory."""
 
 # O_NONBLOCK: opening a named pipe would wait for its writer. It changes nothing for files.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -43,7 +40,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class FilesystemStorage:
-    """Keeps the contract of Storage, InlineReader, Mover and LocalFiles under `root`, which is made when needed."""
+    """Keeps the contract of Storage and of every power but Presigner and Composer under `root`, made when needed."""
 
     def __init__(self, root: Path) -> None:
         self._folders = Folders(os.path.realpath(root))
@@ -111,23 +108,21 @@ class FilesystemStorage:
         """
         descriptor, info = self._open(key)
         try:
-            size = info.st_size
-            if size > limit or (not NOWAIT and size > _UNASKED):
-                return None
-            content = bytearray(size)
-            try:
-                if os.preadv(descriptor, (content,), 0, NOWAIT) != size:
-                    return None
-            except BlockingIOError:
-                return None
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise failure(error, "read", key, self._base) from error
-                if size > _UNASKED or os.preadv(descriptor, (content,), 0) != size:
-                    return None
-            return bytes(content)
+            with self._translated("read", key):
+                return read_at_hand(descriptor, info.st_size) if info.st_size <= limit else None
         finally:
             os.close(descriptor)
+
+    def open_now(self, key: str, limit: int) -> OpenFile | None:
+        """Open the object if it has at most `limit` bytes and they are in the page cache, else None.
+
+        Raises ObjectNotFound.
+        """
+        descriptor, info = self._open(key)
+        if info.st_size <= limit and is_resident(descriptor, 0, info.st_size):
+            return OpenFile(io.FileIO(descriptor), info.st_size)
+        os.close(descriptor)
+        return None
 
     async def sweep(self, older_than_seconds: float = 24 * 3600) -> int:
         """Remove what broken-off writes left behind, by age in seconds. Answers how many files went."""

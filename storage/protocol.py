@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 CHUNK = 256 * 1024
 """Bytes of one chunk that `open` yields, at most."""
@@ -29,6 +30,13 @@ class ObjectStat:
     key: str
     size: int
     modified: datetime
+
+
+class OpenFile(NamedTuple):
+    """An object opened for reading, and its size in bytes. Whoever has it closes the file."""
+
+    file: FileIO
+    size: int
 
 
 class Storage(Protocol):
@@ -78,6 +86,18 @@ class InlineReader(Protocol):
         """Answer the whole object if it is at most `limit` bytes and at hand without waiting, else None.
 
         Raises ObjectNotFound.
+        """
+        ...
+
+
+@runtime_checkable
+class FileOpener(Protocol):
+    """A backend that can hand out an open file, for the kernel to send."""
+
+    def open_now(self, key: str, limit: int) -> OpenFile | None:
+        """Open the object if it is at most `limit` bytes and at hand without waiting, else None.
+
+        The file stays the object that was opened, even if that is replaced or deleted. Raises ObjectNotFound.
         """
         ...
 

@@ -89,7 +89,7 @@ class Front:
     hot: Hot = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hot = Hot(self._take_mark, self.files.archives.read_now, self.observer, self._make_request_id)
+        self.hot = Hot(self._take_mark, self.files.archives.open_now, self.observer, self._make_request_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot read, or hand the request on."""

@@ -16,6 +16,7 @@ from app.routes.asgi import Answer, Chunks, RequestHeaders, Scope
 from app.routes.errors import Headers
 from app.routes.negotiation import matches
 from app.routes.observe import Observer
+from storage import OpenFile
 
 NEVER = -1
 """The mark of answers that must not be kept."""
@@ -40,7 +41,7 @@ class Ready(NamedTuple):
 
     status: int
     lines: bytes
-    body: bytes
+    body: bytes | OpenFile
 
 
 class _Kept(NamedTuple):
@@ -50,6 +51,7 @@ class _Kept(NamedTuple):
     shared: bytes  # header lines that a 304 has too
     about_body: bytes
     body: bytes | BlobFacts
+    size: int
 
 
 class Hot:
@@ -61,12 +63,12 @@ class Hot:
     def __init__(
         self,
         mark: Callable[[], int],
-        read_now: Callable[[BlobFacts], bytes | None],
+        open_now: Callable[[BlobFacts], bytes | OpenFile | None],
         observer: Observer,
         make_request_id: Callable[[], bytes],
     ) -> None:
         self.mark = mark
-        self._read_now = read_now
+        self._open_now = open_now
         self._observer = observer
         self._make_request_id = make_request_id
         self._kept: dict[tuple[bytes, bytes | None], _Kept] = {}
@@ -85,18 +87,19 @@ class Hot:
                 self._clear()
                 return None
             none_match = headers.get(b"if-none-match")
-            status, lines, body = 304, kept.shared, b""
+            status, lines, size = 304, kept.shared, 0
+            body: bytes | OpenFile = b""
             if none_match is None or not matches(none_match, kept.etag):
-                found = kept.body if isinstance(kept.body, bytes) else self._read_now(kept.body)
+                found = kept.body if isinstance(kept.body, bytes) else self._open_now(kept.body)
                 if found is None:
                     return None
-                status, lines, body = 200, kept.shared + kept.about_body, found
+                status, lines, body, size = 200, kept.shared + kept.about_body, found, kept.size
         except AppError:  # said again, to the caller, by way of ASGI
             self._clear()
             return None
         request_id = headers.get(b"x-request-id") or self._make_request_id()
         took = perf_counter() - started
-        self._observer.finish((time(), took, kept.path, client, "GET", kept.route, status, request_id, len(body), 0))
+        self._observer.finish((time(), took, kept.path, client, "GET", kept.route, status, request_id, size, 0))
         return Ready(status, b"%bx-request-id: %b\r\n" % (lines, request_id), body)
 
     def keep(self, mark: int, scope: Scope, route: str, whole: Answer) -> None:
@@ -116,7 +119,8 @@ class Hot:
         shared = [field for field in whole.headers if not field[0].startswith(b"content-")]
         about_body = [field for field in whole.headers if field[0].startswith(b"content-")]
         etag = dict(shared)[b"etag"]
-        self._kept[key] = _Kept(scope["path"], route, etag, _render_lines(shared), _render_lines(about_body), body)
+        lines = _render_lines(shared), _render_lines(about_body)
+        self._kept[key] = _Kept(scope["path"], route, etag, *lines, body, whole.length)
 
     def _clear(self) -> None:
         self._kept.clear()

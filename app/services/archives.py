@@ -20,7 +20,7 @@ from app.domain.ledger import blob_key
 from app.errors import AppError, Kind
 from app.services.blob_pool import BlobPool
 from app.services.revisions import Revisions
-from storage import InlineReader, ObjectNotFound, Presigner, Storage
+from storage import FileOpener, InlineReader, ObjectNotFound, OpenFile, Presigner, Storage
 
 _NAMES = 8192
 """Names remembered, at most: about 3 MB."""
@@ -51,6 +51,7 @@ class Archives:
         self._revisions = revisions
         self._presign_seconds = presign_seconds
         self._inline = storage if isinstance(storage, InlineReader) else None
+        self._opener = storage if isinstance(storage, FileOpener) else None
         self._names: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._blobs = BlobPool(memory)
 
@@ -101,6 +102,19 @@ class Archives:
         if content is not None and blob.size <= _HELD:
             self._blobs.put(blob.digest, content)
         return content
+
+    def open_now(self, blob: BlobFacts) -> bytes | OpenFile | None:
+        """Answer what `read_now` does, or the open file if the blob is too large to be kept. Raises what it raises."""
+        if self._opener is None or not _HELD < blob.size <= INLINE:
+            return self.read_now(blob)
+        try:
+            file = self._opener.open_now(blob_key(blob.digest), INLINE)
+        except ObjectNotFound as error:
+            raise self.lost(blob) from error
+        if file is not None and file.size != blob.size:
+            file.file.close()
+            raise self.damaged(blob)
+        return file
 
     async def read(self, blob: BlobFacts) -> bytes:
         """Answer all of a blob's bytes. Raises AppError FAULT if storage lacks it, StorageUnavailable."""

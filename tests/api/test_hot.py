@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,12 +18,14 @@ from uvicorn.server import ServerState
 
 from app.connection import Connection
 from tests.api.wire import push, sign
-from tests.charts import make_chart
+from tests.charts import Files, make_chart
 from tests.house import open_house
+
+LARGE: Files = {"icon.png": random.Random(1).randbytes(150_000)}  # too large to be kept in memory
 
 ADDRESSES = [
     "/index.yaml", "/index.yaml?format=yaml", "/~latest-1/index.yaml",
-    "/charts/mychart-0.1.0.tgz", "/charts/mychart-0.1.0.tgz.prov",
+    "/charts/mychart-0.1.0.tgz", "/charts/mychart-0.1.0.tgz.prov", "/charts/mychart-0.0.1.tgz",
 ]  # fmt: skip
 
 
@@ -40,6 +44,9 @@ class Wire:
 
     def get_extra_info(self, _name: str, default: Any = None) -> Any:
         return default
+
+    def get_write_buffer_size(self) -> int:
+        return 1
 
     def is_closing(self) -> bool:
         return self.closing
@@ -95,6 +102,7 @@ async def talking(folder: Path, **flags: Any) -> AsyncIterator[tuple[Talk, httpx
     async with open_house(folder, **flags) as (client, _house):
         transport: Any = client._transport
         await push(client, make_chart())
+        await push(client, make_chart(version="0.0.1", files=LARGE))
         await client.post("/api/prov", content=sign())
         state, wire = ServerState(), Wire()
         state.default_headers = [(b"date", b"today")]
@@ -162,7 +170,8 @@ async def test_the_callers_request_id_comes_back(talk: Talk) -> None:
 async def test_a_change_is_seen_by_the_next_read(tmp_path: Path, target: str) -> None:
     async with talking(tmp_path / "data") as (talk, client):
         before = await warm(talk, target)
-        assert (await client.delete("/api/charts/mychart/0.1.0")).status_code == 200
+        for version in ("0.1.0", "0.0.1"):
+            assert (await client.delete(f"/api/charts/mychart/{version}")).status_code == 200
         after = await talk.ask(target)
         assert not after.hot
         assert after.status == 404 if "/charts/" in target else after.headers["etag"] != before.headers["etag"]
@@ -226,6 +235,17 @@ async def test_an_archive_that_vanished_is_told_as_ever(tmp_path: Path) -> None:
         found = await talk.ask("/charts/mychart-0.1.0.tgz")
         assert (found.status, found.hot) == (500, False)
         assert b"missing; tell the operator" in found.body
+
+
+async def test_an_archive_that_was_cut_is_told_and_not_sent(tmp_path: Path) -> None:
+    async with talking(tmp_path / "data") as (talk, _client):
+        await warm(talk, "/charts/mychart-0.0.1.tgz")
+        for path in (tmp_path / "data").rglob("*"):
+            if path.is_file() and path.read_bytes() == make_chart(version="0.0.1", files=LARGE):
+                os.truncate(path, 100_000)
+        found = await talk.ask("/charts/mychart-0.0.1.tgz")
+        assert (found.status, found.hot) == (500, False)
+        assert b"damaged; tell the operator" in found.body
 
 
 async def test_where_reads_need_credentials_nothing_is_hot(tmp_path: Path) -> None:

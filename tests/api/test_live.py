@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -129,6 +130,25 @@ def test_targets_reach_the_routes_decoded(server: LiveServer) -> None:
             assert response.getheader("set-cookie") is None
     finally:
         connection.close()
+
+
+def test_files_that_the_kernel_sends_keep_their_turn(server: LiveServer) -> None:
+    archive = make_chart("large", files={"icon.png": random.Random(1).randbytes(150_000)})
+    httpx.post(f"{server.url}/api/charts", content=archive).raise_for_status()
+    targets = ["/charts/large-0.1.0.tgz", "/index.yaml"] * 20
+    for _ in range(2):  # the first answer is made, the second one kept
+        wanted = {target: httpx.get(server.url + target, headers={"accept-encoding": ""}).content for target in targets}
+    requests = [f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n" for target in targets]
+    last = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname or "", url.port or 80), timeout=5) as connection:
+        connection.sendall("".join((*requests, last)).encode())
+        answers = connection.makefile("rb")
+        for target in targets:
+            fields = list(iter(answers.readline, b"\r\n"))
+            length = next(int(line.split()[1]) for line in fields if line.lower().startswith(b"content-length"))
+            assert answers.read(length) == wanted[target], target
+        assert answers.read().endswith(b'{"healthy":true}')
 
 
 def test_head_has_the_length_of_get_and_no_body(server: LiveServer) -> None:

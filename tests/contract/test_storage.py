@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage import CHUNK, InlineReader, LocalFiles, ObjectNotFound, Presigner
+from storage import CHUNK, FileOpener, InlineReader, LocalFiles, ObjectNotFound, Presigner
 from storage.rules import MAX_KEY, is_key
 
 MIB = 1024 * 1024
@@ -487,3 +487,18 @@ async def test_read_now_answers_the_whole_object_up_to_the_limit(storage: Any) -
     await storage.delete("k")
     with pytest.raises(ObjectNotFound):
         storage.read_now("k", 100)
+
+
+async def test_open_now_hands_out_what_is_at_hand(storage: Any) -> None:
+    if not isinstance(storage, FileOpener):
+        return
+    await storage.put("k", b"12345")
+    assert storage.open_now("k", 4) is None
+    opened = storage.open_now("k", 5)
+    assert opened is not None
+    await storage.put("k", b"replaced")
+    with opened.file as file:
+        assert (file.read(), opened.size) == (b"12345", 5)
+    await storage.delete("k")
+    with pytest.raises(ObjectNotFound):
+        storage.open_now("k", 100)

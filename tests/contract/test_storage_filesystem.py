@@ -344,6 +344,7 @@ async def test_read_now_waits_for_no_disk(
     small = b"x" * 1000 if code == errno.EOPNOTSUPP else None
     assert filesystem.read_now("small", 10 * MIB) == small
     assert filesystem.read_now("large", 10 * MIB) is None
+    assert filesystem.open_now("small", 10 * MIB) is None
 
 
 async def test_read_now_opens_nothing_that_stays_open(filesystem: FilesystemStorage, root: Path) -> None:
@@ -353,6 +354,9 @@ async def test_read_now_opens_nothing_that_stays_open(filesystem: FilesystemStor
     for _ in range(50):
         filesystem.read_now("a/k", 100_000)
         filesystem.read_now("a/k", 1)
+        filesystem.open_now("a/k", 1)
+        if (opened := filesystem.open_now("a/k", 100_000)) is not None:
+            opened.file.close()
         for key in ["a", "a/none", "a/k/x"]:
             with pytest.raises(ObjectNotFound):
                 filesystem.read_now(key, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 import time
 from pathlib import Path
@@ -34,6 +35,9 @@ def test_only_clients_with_a_certificate_of_the_authority_get_in(tmp_path: Path)
             _wait(client, server)
             assert client.post("/api/charts", content=make_chart()).json() == {"saved": True}
             assert "mychart" in client.get("/index.yaml").json()["entries"]
+            large = make_chart("large", files={"icon.png": random.Random(1).randbytes(150_000)})
+            assert client.post("/api/charts", content=large).status_code == 201
+            assert {client.get("/charts/large-0.1.0.tgz").content for _ in range(5)} == {large}
         for identity in ((), stranger):
             client = httpx.Client(verify=_context(server_cert, *identity), base_url=server.url)
             with client, pytest.raises(httpx.TransportError):
