@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.file_sender import FileSender
+from app.file_sender import send_file
 from app.routes.hot import Hot
 from storage import OpenFile
 
@@ -52,13 +52,11 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         super().connection_made(transport)
-        self._files = FileSender(transport, tls=self.scheme == "https")
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._drop_deadline()
-        self._files.close()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -94,7 +92,7 @@ class Connection(HttpToolsProtocol):
         usual = b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
         head = b"%b%b%b\r\n" % (STATUS_LINE[status], usual, lines)
         if isinstance(body, OpenFile):
-            self._files.send(head, body)
+            send_file(transport, head, body, tls=self.scheme == "https")
         elif len(body) <= _ONE_WRITE:
             transport.write(head + body)
         else:
