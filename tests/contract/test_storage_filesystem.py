@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from storage import CHUNK, Mover, ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage import CHUNK, Mover, ObjectNotFound, StorageError, StorageFull, StorageUnavailable, page_cache
 from storage.filesystem import FilesystemStorage
 
 MIB = 1024 * 1024
@@ -116,6 +116,7 @@ def test_a_write_that_the_kernel_stops_leaves_nothing(tmp_path: Path) -> None:
 import asyncio, resource, signal, sys
 from pathlib import Path
 from storage import StorageError, StorageFull
+from storage import page_cache
 from storage.filesystem import FilesystemStorage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))
@@ -345,6 +346,29 @@ async def test_read_now_waits_for_no_disk(
     assert filesystem.read_now("small", 10 * MIB) == small
     assert filesystem.read_now("large", 10 * MIB) is None
     assert filesystem.open_now("small", 10 * MIB) is None
+
+
+async def test_read_now_tells_of_a_broken_disk(filesystem: FilesystemStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await filesystem.put("k", b"x" * 1000)
+
+    def fail(*_: Any) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(StorageError, match="'k'"):
+        filesystem.read_now("k", 10_000)
+    assert filesystem.open_now("k", 10_000) is None  # whoever reads it then is told
+
+
+@pytest.mark.parametrize("size", [1000, MIB])
+async def test_where_nobody_can_tell_what_is_in_memory_small_files_are_read(
+    filesystem: FilesystemStorage, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    await filesystem.put("k", b"x" * size)
+    monkeypatch.setattr(page_cache, "NOWAIT", 0)
+    assert filesystem.read_now("k", MIB) == (b"x" * size if size == 1000 else None)
+    assert filesystem.open_now("k", MIB) is None
+    assert await read(filesystem, "k") == b"x" * size
 
 
 async def test_read_now_opens_nothing_that_stays_open(filesystem: FilesystemStorage, root: Path) -> None:
