@@ -108,13 +108,13 @@ class Archives:
         if self._opener is None or not _HELD < blob.size <= INLINE:
             return self.read_now(blob)
         try:
-            file = self._opener.open_now(blob_key(blob.digest), INLINE)
+            opened = self._opener.open_now(blob_key(blob.digest), INLINE)
         except ObjectNotFound as error:
             raise self.lost(blob) from error
-        if file is not None and file.size != blob.size:
-            file.file.close()
+        if opened is not None and opened.size != blob.size:
+            opened.file.close()
             raise self.damaged(blob)
-        return file
+        return opened
 
     async def read(self, blob: BlobFacts) -> bytes:
         """Answer all of a blob's bytes. Raises AppError FAULT if storage lacks it, StorageUnavailable."""

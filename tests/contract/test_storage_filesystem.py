@@ -116,7 +116,6 @@ def test_a_write_that_the_kernel_stops_leaves_nothing(tmp_path: Path) -> None:
 import asyncio, resource, signal, sys
 from pathlib import Path
 from storage import StorageError, StorageFull
-from storage import page_cache
 from storage.filesystem import FilesystemStorage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, 2_500_000))

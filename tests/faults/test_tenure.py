@@ -129,7 +129,7 @@ async def test_the_second_takes_over_when_the_first_has_died(tmp_path: Path, ope
     async with open_pod("second") as (second, house):
         assert not await writes(second, make_chart("new"))
         rest = orjson.loads(left)["expires"] - time.time()
-        assert await until(lambda: writes(second, make_chart("new"))) < rest + _SECONDS
+        assert await until(lambda: writes(second, make_chart("new"))) < rest + 1
         assert time.time() > orjson.loads(left)["expires"], "not before it had run out"
         await assert_works(second)
         await assert_one_chain(house, tmp_path)
@@ -144,7 +144,7 @@ async def assert_one_chain(house: House, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("short_leases")
 async def test_a_lease_is_renewed_for_as_long_as_the_first_lives(open_pod: Open) -> None:
     async with open_pod("first") as (first, _house), open_pod("second") as (second, _other):
-        end = time.monotonic() + 1.5 * _SECONDS
+        end = time.monotonic() + 2 * _SECONDS
         number = 0
         while time.monotonic() < end:
             number += 1
