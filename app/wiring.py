@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import secrets
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+
+import structlog
 
 from app.db import repositories
 from app.db.session import Database
@@ -43,7 +44,9 @@ from app.services.tenure import Tenure
 from app.services.upgrade import Upgrade
 from app.services.uploads import Uploads
 from app.settings import BucketPlace, Settings
-from storage import Closeable, Storage, StorageError, Sweeper
+from storage import Closeable, Recoverer, Storage, StorageError, Sweeper
+
+_log = structlog.get_logger(__name__)
 
 PRESIGN_SECONDS = 300
 METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
@@ -100,8 +103,6 @@ class House:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
-        if time.monotonic() < self.parts.readiness.may_write_until:  # else another catalogue writes the ledger now
-            await self.ledger.close()
         await self.opening.close()
         self.charts.close()
         self.database.close()
@@ -113,7 +114,7 @@ class House:
 def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     """Wire everything. Raises AppError INVALID for settings that cannot be."""
     store = storage or build_storage(settings)
-    database = Database(settings.database_url())
+    database = Database(settings.database_url(), store)
     ledger = Ledger(database, store)
     revisions = Revisions(database)
     readiness = Readiness(store)
@@ -171,7 +172,22 @@ def build_storage(settings: Settings) -> Storage:
         )  # fmt: skip
     from storage.filesystem import FilesystemStorage
 
-    return FilesystemStorage(place.path)
+    storage = FilesystemStorage(place.path)
+    _recover(storage)
+    return storage
+
+
+def _recover(storage: Recoverer) -> None:
+    """Finish what a crash left between a journal and the places of its objects, before anything is read."""
+    try:
+        found = storage.recover()
+    except StorageError as error:
+        _log.error("a journal that a crash left cannot be put into place; the next start tries again", error=str(error))
+        return
+    if found.objects:
+        _log.warning("objects that a crash left in a journal were put into place", objects=found.objects)
+    for name in found.damaged:
+        _log.error("a journal was damaged; what could be read of it is in place", journal=name, hint="chartroom verify")
 
 
 def product_version() -> str:

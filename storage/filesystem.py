@@ -1,7 +1,8 @@
 """Objects as plain files under one folder. Only this module touches a disk.
 
 A write goes to `.chartroom/tmp/<random>`, is synced, renamed to its place, and the folder is synced: each
-reader sees the old or the new bytes, whole. ChartMuseum may write its own files into the same folder in
+reader sees the old or the new bytes, whole. What is written as a batch is synced once, in a journal
+(`storage/journal.py`). ChartMuseum may write its own files into the same folder in
 place; they are read like any other.
 
 A symbolic link below the root is followed as long as its end lies inside the root. `scan` shows links to
@@ -15,28 +16,29 @@ import io
 import os
 import stat as modes
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from aiofiles.threadpool import wrap
 
 from storage.errors import ObjectNotFound, StorageUnavailable
 from storage.filesystem_errors import ABSENT, failure
-from storage.folders import File, Folders
+from storage.folders import File, Folders, write_all
+from storage.journal import Journal
 from storage.page_cache import is_resident, read_at_hand, read_resident
-from storage.protocol import CHUNK, ObjectStat, OpenFile
-from storage.rules import TEMP, batches, check_key, check_range, clamp
-from storage.threads import T, Threads
+from storage.protocol import CHUNK, Objects, ObjectStat, OpenFile, Recovered
+from storage.rules import JOURNAL, TEMP, batches, check_key, check_range, clamp
+from storage.threads import Threads
 
 _BATCH = 1024 * 1024
 """Bytes written in one thread hop. A stream that is shorter is written whole in one."""
 
 # O_NONBLOCK: opening a named pipe would wait for its writer. It changes nothing for files.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class FilesystemStorage:
@@ -46,10 +48,29 @@ class FilesystemStorage:
         self._folders = Folders(os.path.realpath(root))
         self._base = self._folders.base
         self._threads = Threads(8, "storage")
+        self._journal = Journal(self._folders)
 
     def close(self) -> None:
         """Let the threads go. The storage must not be used afterwards."""
         self._threads.close()
+        self._journal.close()
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Make objects durable by one sync; see `Storage`. Raises StorageFull and StorageError."""
+        for key, _ in (*blobs, *records):
+            check_key(key)
+        with self._translated("write", records[0][0] if records else ""):
+            self._journal.write(blobs, records)
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove records of a batch that failed, durably. Raises StorageError when they may still be there."""
+        with self._translated("delete", ", ".join(keys)):
+            self._journal.discard(keys)
+
+    def recover(self) -> Recovered:
+        """Put into place what journals of ended processes hold; see `Recoverer`. Raises StorageError."""
+        with self._translated("recover", JOURNAL):
+            return self._journal.recover()
 
     def path(self, key: str) -> Path:
         """Answer where the object lies."""
@@ -189,10 +210,10 @@ class FilesystemStorage:
     def _put_whole(self, key: str, content: bytes) -> None:
         # Plain calls of the system: Python's file object makes four more, and each gives up the interpreter's lock.
         with self._translated("write", key):
-            descriptor, path = self._create(_create_plain)
+            descriptor, path = self._folders.create_temporary()
             try:
                 try:
-                    _write_all(descriptor, content)
+                    write_all(descriptor, content)
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
@@ -204,36 +225,29 @@ class FilesystemStorage:
 
     async def _put_stream(self, key: str, first: bytes, rest: AsyncIterable[bytes]) -> None:
         with self._translated("write", key):
-            file = await self._threads.run(self._create_file, undo=_discard)
+            temporary = await self._threads.run(self._create_file, undo=_discard)
         try:
-            writer = wrap(file, executor=self._threads.executor)
+            writer = wrap(temporary.file, executor=self._threads.executor)
             with self._translated("write", key):
                 await writer.write(first)
             async for piece in rest:  # outside of the translation: its errors are not ours
                 with self._translated("write", key):
                     await writer.write(piece)
             with self._translated("write", key):
-                await self._threads.run(self._commit, file, key)
+                await self._threads.run(self._commit, temporary, key)
         except BaseException:
-            _discard(file)
+            _discard(temporary)
             raise
 
-    def _create_file(self) -> io.BufferedWriter:
-        return self._create(lambda path: open(path, "xb"))
+    def _create_file(self) -> _Temporary:
+        descriptor, path = self._folders.create_temporary()
+        return _Temporary(os.fdopen(descriptor, "wb"), path)
 
-    def _create(self, create: Callable[[str], T]) -> T:
-        path = f"{self._base}{TEMP}/{os.urandom(12).hex()}"
-        try:
-            return create(path)
-        except FileNotFoundError:
-            os.makedirs(self._base + TEMP, exist_ok=True)
-            return create(path)
-
-    def _commit(self, file: io.BufferedWriter, key: str) -> None:
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        self._folders.place(file.name, key)
+    def _commit(self, temporary: _Temporary, key: str) -> None:
+        temporary.file.flush()
+        os.fsync(temporary.file.fileno())
+        temporary.file.close()
+        self._folders.place(temporary.path, key)
 
     def _move(self, source: str, target: str) -> None:
         descriptor, _ = self._open(source)  # it must be there, and inside
@@ -270,22 +284,19 @@ class FilesystemStorage:
             raise failure(error, action, key, self._base) from error
 
 
-def _create_plain(path: str) -> tuple[int, str]:
-    return os.open(path, _CREATE, 0o666), path
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    written = os.write(descriptor, content)
-    while written < len(content):  # a disk that is nearly full takes a part
-        written += os.write(descriptor, memoryview(content)[written:])
-
-
 def _describe(key: str, info: os.stat_result) -> ObjectStat:
     return ObjectStat(key, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
 
 
-def _discard(file: io.BufferedWriter) -> None:
+class _Temporary(NamedTuple):
+    """A file of an unfinished write."""
+
+    file: io.BufferedWriter
+    path: str
+
+
+def _discard(temporary: _Temporary) -> None:
     with suppress(OSError):
-        file.close()
+        temporary.file.close()
     with suppress(OSError):
-        os.unlink(file.name)
+        os.unlink(temporary.path)

@@ -12,16 +12,17 @@ import stat as modes
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from storage.errors import StorageError
 from storage.filesystem_errors import ABSENT
-from storage.rules import is_key
+from storage.rules import TEMP, is_key
 
 File = tuple[str, os.stat_result]
 """A key, and what the disk knows of its file."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _TRUSTED_SECONDS = 5.0
 _REMEMBERED = 4096
 _ATTEMPTS = 100
@@ -57,9 +58,7 @@ class Folders:
             link = True
         self._refuse_outside(descriptor, path)
         if not link:
-            if len(self._inside) >= _REMEMBERED:
-                self._inside.clear()
-            self._inside[folder] = time.monotonic() + _TRUSTED_SECONDS
+            self._note_inside(folder)
         return descriptor
 
     def is_inside(self, path: str) -> bool:
@@ -79,6 +78,69 @@ class Folders:
                 # Somebody, perhaps another process, emptied and removed the folder meanwhile: make it again.
                 if attempt == _ATTEMPTS - 1:
                     raise
+
+    def create(self, path: str) -> int:
+        """Create an empty file whose name is durable; return its descriptor, for reading and writing."""
+        with self._opened(path.rpartition("/")[0]) as folder:
+            descriptor = os.open(path, _CREATE, 0o666)
+            os.fsync(folder)
+        return descriptor
+
+    def create_temporary(self) -> tuple[int, str]:
+        """Create a file for an unfinished write; return its descriptor and its path."""
+        path = f"{self.base}{TEMP}/{os.urandom(12).hex()}"
+        try:
+            return os.open(path, _CREATE, 0o666), path
+        except FileNotFoundError:
+            os.makedirs(self.base + TEMP, exist_ok=True)
+            return os.open(path, _CREATE, 0o666), path
+
+    def put_unsynced(self, key: str, content: bytes) -> None:
+        """Write a file at one moment for readers; a power cut may take it, its name or its folder away."""
+        descriptor, path = self.create_temporary()
+        try:
+            try:
+                write_all(descriptor, content)
+            finally:
+                os.close(descriptor)
+            self._rename_unsynced(path, key)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
+
+    def _rename_unsynced(self, path: str, key: str) -> None:
+        target = self.base + key
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self._trust(target.rpartition("/")[0])
+                os.rename(path, target)
+                return
+            except FileNotFoundError:  # or another process emptied and removed the folder meanwhile
+                if not left:
+                    raise
+                os.makedirs(target.rpartition("/")[0], exist_ok=True)
+
+    def _trust(self, folder: str) -> None:
+        """Check once in 5 seconds that a folder lies inside the root: asking costs as much as the rest of a write."""
+        if time.monotonic() < self._inside.get(folder, 0.0):
+            return
+        descriptor = self._refuse_outside(os.open(folder, _FOLDER), folder)
+        os.close(descriptor)
+        self._note_inside(folder)
+
+    def _note_inside(self, folder: str) -> None:
+        if len(self._inside) >= _REMEMBERED:
+            self._inside.clear()
+        self._inside[folder] = time.monotonic() + _TRUSTED_SECONDS
+
+    def sync(self, path: str) -> None:
+        """Make a file or folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def remove(self, key: str) -> None:
         """Take the name `key` away, durably, and the folders that it leaves empty."""
@@ -209,6 +271,13 @@ class Folders:
 
 def _outside(path: str) -> StorageError:
     return StorageError(f"{path!r} leads out of the storage folder: replace the link by a copy of its files")
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes to an open file; a disk that is nearly full takes a part at a time."""
+    written = os.write(descriptor, content)
+    while written < len(content):
+        written += os.write(descriptor, memoryview(content)[written:])
 
 
 def _sync(folder: str) -> None:

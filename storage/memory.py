@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from storage.errors import ObjectNotFound
-from storage.protocol import CHUNK, ObjectStat
+from storage.protocol import CHUNK, Objects, ObjectStat
 from storage.rules import check_key, check_range, clamp
 
 
@@ -22,6 +22,17 @@ class MemoryStorage:
         if not isinstance(content, bytes):
             content = b"".join([chunk async for chunk in content])
         self._objects[key] = (content, datetime.now(UTC))
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Keep all of them."""
+        for key, _ in (*blobs, *records):
+            check_key(key)
+        self._objects |= {key: (content, datetime.now(UTC)) for key, content in (*blobs, *records)}
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Forget these objects."""
+        for key in keys:
+            self._objects.pop(key, None)
 
     async def stat(self, key: str) -> ObjectStat:
         """Tell size and time of an object. Raises ObjectNotFound."""

@@ -39,8 +39,12 @@ class OpenFile(NamedTuple):
     size: int
 
 
+Objects = Sequence[tuple[str, bytes]]
+"""Keys and bytes."""
+
+
 class Storage(Protocol):
-    """Five methods. An object is there whole or not at all, for every reader, at every moment."""
+    """Seven methods. An object is there whole or not at all, for every reader, at every moment."""
 
     async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
         """Write an object, durably: when this returns, the bytes and the name survive a power cut.
@@ -48,6 +52,21 @@ class Storage(Protocol):
         An object already under `key` is replaced at one moment; of several writers at once, one wins whole.
         A stream may be of any length and is never held in memory. If `content` raises, its exception
         passes through and nothing of the write remains. Raises StorageFull, StorageUnavailable.
+        """
+        ...
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Write several objects, durably, as `put` does; blocking, for a thread.
+
+        Records name blobs. When this raises, some of both may be there until `discard` removes the records. Keys name
+        their content: what lies under one already is the same. Raises StorageFull, StorageUnavailable.
+        """
+        ...
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove records of a batch that failed, or that a process left which ended before it went on; blocking.
+
+        Durable, also where a crash follows. Raises StorageError: then they may still be there, or come back.
         """
         ...
 
@@ -151,6 +170,22 @@ class Sweeper(Protocol):
 
     async def sweep(self, older_than_seconds: float = 86400) -> int:
         """Remove unfinished writes that nobody touched for so long; answer how many."""
+        ...
+
+
+class Recovered(NamedTuple):
+    """What ended processes left unfinished: objects put into place, and the names of journals with damage inside."""
+
+    objects: int
+    damaged: tuple[str, ...]
+
+
+@runtime_checkable
+class Recoverer(Protocol):
+    """A backend in which a power cut leaves batches that are durable and not yet in their places."""
+
+    def recover(self) -> Recovered:
+        """Put everything into its place; blocking, before anything is read. Other processes may be at work."""
         ...
 
 

@@ -15,9 +15,13 @@ MAX_KEY = 900
 TEMP = ".chartroom/tmp"
 """The folder of unfinished writes. It has no keys, so that nobody can read, list or replace them."""
 
+JOURNAL = ".chartroom/blobs/journal"
+"""The folder of journals (`storage/journal.py`), which are no objects either. A copy of the blobs brings them along."""
+
 # A segment that is empty or made of one or two dots; NUL; half a surrogate pair (not a character, and no
-# UTF-8 can hold it); the folder of unfinished writes.
-_REFUSED = re.compile(rf"(?:\A|/)\.{{0,2}}(?:/|\Z)|[\0\ud800-\udfff]|\A{re.escape(TEMP)}(?:/|\Z)")
+# UTF-8 can hold it); the folders of unfinished writes and of journals.
+_OURS = "|".join(map(re.escape, (TEMP, JOURNAL)))
+_REFUSED = re.compile(rf"(?:\A|/)\.{{0,2}}(?:/|\Z)|[\0\ud800-\udfff]|\A(?:{_OURS})(?:/|\Z)")
 
 
 def is_key(text: str) -> bool:

@@ -7,12 +7,13 @@ boto3 blocks, so each call runs in a thread. `s3_client` imports it at the first
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import ObjectNotFound, StorageUnavailable
-from storage.protocol import CHUNK, ObjectStat
+from storage.protocol import CHUNK, Objects, ObjectStat
 from storage.rules import batches, check_key, check_range, is_key
 from storage.s3_client import Client, ClientOptions
 from storage.s3_errors import RangePastEnd
@@ -61,6 +62,7 @@ class S3Storage:
         self._base = f"{prefix}/" if prefix else ""
         self._bucket_seen = False
         self._threads = Threads(workers, "s3")
+        self._batches = ThreadPoolExecutor(workers, thread_name_prefix="s3-batch")
         self._client = Client(
             bucket,
             ClientOptions(
@@ -82,6 +84,7 @@ class S3Storage:
     def close(self) -> None:
         """Let the threads and connections go. The storage must not be used afterwards."""
         self._threads.close()
+        self._batches.shutdown()
         self._client.close()
 
     def presign(self, key: str, seconds: int) -> str:
@@ -104,6 +107,25 @@ class S3Storage:
             return
         async with aclosing(batches(content, PART)) as parts:
             await self._writer.put_parts(key, parts)
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Write several objects side by side; see `Storage`. Raises StorageUnavailable, StorageFull."""
+        objects = [*blobs, *records]
+        for key, _ in objects:
+            check_key(key)
+        if len(objects) == 1:
+            self._writer.put(*objects[0])
+            return
+        waiting = [self._batches.submit(self._writer.put, key, content) for key, content in objects]
+        errors = [error for one in waiting if (error := one.exception()) is not None]  # none is on its way afterwards
+        if errors:
+            raise errors[0]
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove objects; blocking."""
+        for key in keys:
+            with suppress(ObjectNotFound):
+                self._writer.delete(key)
 
     async def compose(self, parts: Sequence[tuple[str, int]], key: str) -> None:
         """Make one object of others, which the bucket copies by itself; see `Composer`. Raises ObjectNotFound."""

@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from app.db.statement import Statement
+from app.db.charts import BlobFacts, keep_blobs
+from app.db.statement import ManyRows, Statement
 from app.db.tables import blobs, links, manifests, tags
 from app.db.transaction import Transaction
 
@@ -120,13 +121,9 @@ _PUT_MANIFEST = Statement(
     ),
     ["repository_id", "name", *ManifestRow.__slots__],
 )
-_PUT_LINK = Statement(
-    postgresql.insert(links).on_conflict_do_nothing(index_elements=[*_KEYS, "manifest"]),
+_PUT_LINKS = ManyRows(
+    lambda rows: postgresql.insert(links).values(rows).on_conflict_do_nothing(index_elements=[*_KEYS, "manifest"]),
     [*_KEYS, "manifest", "kind", "touched"],
-)
-_PUT_BLOB = Statement(
-    postgresql.insert(blobs).on_conflict_do_update(index_elements=["digest"], set_={"condemned": null()}),
-    ["digest", "size", "content"],
 )
 _NEW_TAG = postgresql.insert(tags)
 _PUT_TAG = Statement(
@@ -217,25 +214,25 @@ def put_manifest(
 ) -> None:  # fmt: skip
     """Store a manifest and its links to what it refers to. `contents` are blobs whose bytes lie in the database."""
     connection = transaction.connection
-    for digest, content in contents.items():
-        _PUT_BLOB.run(connection, digest=digest, size=len(content), content=content)
+    keep_blobs(connection, [], contents)
     columns = {column: getattr(row, column) for column in ManifestRow.__slots__}
     _PUT_MANIFEST.run(connection, repository_id=repository_id, name=name, **columns)
     shared = {"repository_id": repository_id, "name": name, "manifest": row.digest, "touched": row.created}
-    if children:
-        _PUT_LINK.run_many(connection, [{**shared, "digest": one.digest, "kind": one.kind} for one in children])
+    _PUT_LINKS.run(connection, [{**shared, "digest": one.digest, "kind": one.kind} for one in dict.fromkeys(children)])
 
 
 def put_tag(
     transaction: Transaction, repository_id: int, name: str, tag: str, digest: str, *,
-    updated: int, is_new: bool = False,
+    updated: int, is_new: bool = False, old: str | None = None,
 ) -> None:  # fmt: skip
     """Let a tag name a manifest; `updated` in ns. One that it named before is noted as untagged.
 
-    `is_new` says that the manifest was put just now, as one that has a tag.
+    `is_new` says that the manifest was put just now, as one that has a tag; `old` which one the tag named
+    until now ("": none; None: not known).
     """
     connection = transaction.connection
-    old = find_tag(connection, repository_id, name, tag)
+    if old is None:
+        old = find_tag(connection, repository_id, name, tag)
     _PUT_TAG.run(connection, repository_id=repository_id, name=name, tag=tag, digest=digest, updated=updated)
     for one in {digest, old or digest} - ({digest} if is_new else set()):
         _NOTE_UNTAGGED.run(connection, repository=repository_id, its_name=name, wanted=one, moment=updated)
@@ -262,9 +259,9 @@ def remove_manifest(transaction: Transaction, repository_id: int, name: str, dig
 
 def put_link(transaction: Transaction, repository_id: int, name: str, digest: str, size: int) -> None:
     """Let a name see a blob that storage has."""
-    _PUT_BLOB.run(transaction.connection, digest=digest, size=size, content=None)
+    keep_blobs(transaction.connection, [BlobFacts(digest, size)])
     place = {"repository_id": repository_id, "name": name, "digest": digest}
-    _PUT_LINK.run(transaction.connection, **place, manifest="", kind=BLOB, touched=transaction.now)
+    _PUT_LINKS.run(transaction.connection, [{**place, "manifest": "", "kind": BLOB, "touched": transaction.now}])
 
 
 def touch_link(transaction: Transaction, repository_id: int, name: str, digest: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, exists, func, literal, not_, select, un
 
 from app.db.artifacts import BLOB
 from app.db.charts import BlobFacts, VersionRow
-from app.db.repositories import RepositoryRow
+from app.db.repositories import COLUMNS, RepositoryRow
 from app.db.tables import blobs, chart_versions, charts, links, provenances, repositories, tags
 
 _PAGE = 1000
@@ -45,8 +45,7 @@ class Shown(NamedTuple):
 
 def list_repositories(connection: Connection, below: str = "") -> list[RepositoryRow]:
     """Answer the repository `below` and all under it, by path; "" is all of them."""
-    columns = (repositories.c.id, repositories.c.path, repositories.c.revision, repositories.c.committed)
-    query = select(*columns).order_by(repositories.c.path)
+    query = select(*COLUMNS).order_by(repositories.c.path)
     rows = (RepositoryRow(*row) for row in connection.execute(query))
     return [row for row in rows if not below or row.path == below or row.path.startswith(f"{below}/")]
 

@@ -6,15 +6,33 @@ overwrite, how many) are above, in `app/services`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, null, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
-from app.db.statement import Statement
-from app.db.tables import blobs, chart_versions, charts, provenances, repositories
+from app.db.repositories import RepositoryRow
+from app.db.statement import ManyRows, Statement
+from app.db.tables import blobs, chart_versions, charts, provenances, repositories, tags
 from app.db.transaction import Transaction
 from app.domain.ledger import render_entry_change
 from app.domain.summary import Summary, summarize
@@ -42,12 +60,19 @@ class BlobFacts(NamedTuple):
     size: int
 
 
-class Rivals(NamedTuple):
-    """Who is there already: the same chart and version, and another chart under the same file name."""
+class Found(NamedTuple):
+    """What is there already of what an upload brings.
 
-    same: BlobFacts | None
-    other: tuple[str, str] | None
+    `same` is the chart and version itself, `other` another chart (name, version) under the same file name, `tagged` the
+    digest that the version's tag names, or "".
+    """
+
+    repository: RepositoryRow | None = None
+    same: BlobFacts | None = None
     same_filename: str = ""
+    other: tuple[str, str] | None = None
+    provenance: BlobFacts | None = None
+    tagged: str = ""
 
 
 _VERSION = tuple(chart_versions.c[name] for name in VersionRow.__slots__)
@@ -55,9 +80,39 @@ _MINE = and_(chart_versions.c.repository_id == bindparam("repository"), chart_ve
 _EXACT = and_(_MINE, chart_versions.c.version == bindparam("wanted"))
 
 _FILE = and_(chart_versions.c.repository_id == bindparam("repository"), chart_versions.c.filename == bindparam("file"))
-_RIVAL = tuple(chart_versions.c[name] for name in ("name", "version", "digest", "size", "filename"))
-# Two look-ups by index; one with OR would let SQLite choose a scan.
-_FIND_RIVALS = Statement(union_all(select(*_RIVAL).where(_EXACT), select(*_RIVAL).where(_FILE)))
+_HOME = repositories.c.path == bindparam("path")
+_NO: ColumnElement[int] = literal_column("0")
+_NONE: ColumnElement[str] = literal_column("''")
+
+
+def _in_home(kind: int, table: Any, values: Sequence[Any], *conditions: Any) -> Any:
+    """Return a part of the question below: seven columns, of which the first says what kind of row it is."""
+    padded = [literal_column(str(kind)), *values, *[_NONE] * (6 - len(values))]
+    home = table.join(repositories, repositories.c.id == table.c.repository_id)
+    return select(*padded).select_from(home).where(_HOME, *conditions)
+
+
+_SAME_FILE = (chart_versions.c.size, chart_versions.c.name, chart_versions.c.version, chart_versions.c.digest)
+# Look-ups by index, in one question; one with OR would let SQLite choose a scan.
+_LOOK_UP = Statement(
+    union_all(
+        select(
+            literal_column("0"), repositories.c.id, repositories.c.commit_id,
+            *(cast(repositories.c[name], Text) for name in ("revision", "committed")), _NONE, _NONE,
+        ).where(_HOME),
+        _in_home(
+            1, chart_versions, [*_SAME_FILE, chart_versions.c.filename],
+            chart_versions.c.name == bindparam("chart"), chart_versions.c.version == bindparam("wanted"),
+        ),
+        _in_home(
+            1, chart_versions, [*_SAME_FILE, chart_versions.c.filename], chart_versions.c.filename == bindparam("file")
+        ),
+        _in_home(
+            2, provenances, [provenances.c.size, provenances.c.digest], provenances.c.filename == bindparam("file")
+        ),
+        _in_home(3, tags, [_NO, tags.c.digest], tags.c.name == bindparam("chart"), tags.c.tag == bindparam("tag")),
+    )
+)  # fmt: skip
 _FIND_VERSION = select(*_VERSION).where(_EXACT)
 _LIST_VERSIONS = select(*_VERSION).where(_MINE).order_by(chart_versions.c.sort_key.desc())
 _LIST_ENTRIES = select(chart_versions.c.entry, chart_versions.c.sort_key).where(_MINE)
@@ -85,9 +140,13 @@ _PUT_CHART = Statement(
     ),
     ["repository_id", "name", "revision", "versions", *Summary.__slots__],
 )
-_KEEP_BLOB = Statement(
-    postgresql.insert(blobs).on_conflict_do_update(index_elements=["digest"], set_={"condemned": null()}),
-    ["digest", "size"],
+_KEEP_BLOBS = ManyRows(
+    lambda rows: (
+        postgresql.insert(blobs)
+        .values(rows)
+        .on_conflict_do_update(index_elements=["digest"], set_={"condemned": null()})
+    ),
+    ["digest", "size", "content"],
 )
 _FIND_ARCHIVE = Statement(select(chart_versions.c.digest, chart_versions.c.size).where(_FILE))
 _FIND_PROVENANCE = Statement(
@@ -103,16 +162,31 @@ def render_version_put(row: VersionRow) -> bytes:
     return render_entry_change({**facts, "size": row.size, "created": row.created, "origin": row.origin}, row.entry)
 
 
-def find_rivals(connection: Connection, repository_id: int, name: str, version: str, *, filename: str) -> Rivals:
-    """Answer what stands in the way of a chart version with this file name."""
-    same, other, same_filename = None, None, ""
-    values = {"repository": repository_id, "chart": name, "wanted": version, "file": filename}
-    for found, its_version, digest, size, its_filename in _FIND_RIVALS.run(connection, **values).fetchall():
-        if (found, its_version) == (name, version):
-            same, same_filename = BlobFacts(digest, size), its_filename
+def look_up(connection: Connection, path: str, row: VersionRow, tag: str) -> Found:
+    """Return what is there already of a chart version, by one question."""
+    values = {"path": path, "chart": row.name, "wanted": row.version, "file": row.filename, "tag": tag}
+    found = Found()
+    for kind, number, *texts in _LOOK_UP.run(connection, **values).fetchall():
+        if kind == 0:
+            commit, revision, committed, *_ = texts
+            found = found._replace(repository=RepositoryRow(number, path, int(revision), int(committed), commit))
+        elif kind == 1 and (texts[0], texts[1]) == (row.name, row.version):
+            found = found._replace(same=BlobFacts(texts[2], number), same_filename=texts[3])
+        elif kind == 1:
+            found = found._replace(other=(texts[0], texts[1]))
+        elif kind == 2:
+            found = found._replace(provenance=BlobFacts(texts[0], number))
         else:
-            other = (found, its_version)
-    return Rivals(same, other, same_filename)
+            found = found._replace(tagged=texts[0])
+    return found
+
+
+def keep_blobs(connection: Connection, facts: Sequence[BlobFacts], contents: Mapping[str, bytes] | None = None) -> None:
+    """Note blobs as used; `contents` are those whose bytes lie in the database."""
+    rows: list[dict[str, Any]]
+    rows = [{"digest": digest, "size": size, "content": None} for digest, size in dict.fromkeys(facts)]
+    rows += [{"digest": digest, "size": len(its), "content": its} for digest, its in (contents or {}).items()]
+    _KEEP_BLOBS.run(connection, rows)
 
 
 def find_version(connection: Connection, repository_id: int, name: str, version: str) -> VersionRow | None:
@@ -154,26 +228,25 @@ def count_objects(connection: Connection, repository_id: int) -> int:
     return int(connection.scalar(archives) or 0) + int(connection.scalar(signed) or 0)
 
 
-def put_version(transaction: Transaction, repository_id: int, row: VersionRow, shown: Summary) -> None:
+def put_version(
+    transaction: Transaction, repository_id: int, row: VersionRow, shown: Summary, *,
+    replaces: bool | None = None, contents: Mapping[str, bytes] | None = None,
+) -> None:  # fmt: skip
     """Insert a version, or replace the one with its name and version; note the change on its chart.
 
-    `shown` becomes what search shows of the chart unless a version of higher rank is shown.
+    `shown` becomes what search shows of the chart unless a version of higher rank is shown. `replaces` says whether the
+    version is there already (None: not known), `contents` are blobs beside it whose bytes lie in the database.
     """
-    connection = transaction.connection
-    deleted = _DELETE_VERSION.run(connection, repository=repository_id, chart=row.name, wanted=row.version).rowcount
+    connection, deleted = transaction.connection, 0
+    if replaces is not False:
+        values = {"repository": repository_id, "chart": row.name, "wanted": row.version}
+        deleted = _DELETE_VERSION.run(connection, **values).rowcount
     columns = {name: getattr(row, name) for name in VersionRow.__slots__}
     _INSERT_VERSION.run(connection, repository_id=repository_id, **columns)
-    _KEEP_BLOB.run(connection, digest=row.digest, size=row.size)
+    keep_blobs(connection, [BlobFacts(row.digest, row.size)], contents)
     facts = {slot: getattr(shown, slot) for slot in Summary.__slots__}
-    _PUT_CHART.run(
-        connection,
-        repository_id=repository_id,
-        name=row.name,
-        revision=transaction.revision,
-        versions=1,
-        added=1 - deleted,
-        **facts,
-    )
+    place = {"repository_id": repository_id, "name": row.name, "revision": transaction.revision}
+    _PUT_CHART.run(connection, **place, versions=1, added=1 - deleted, **facts)
 
 
 def remove_version(transaction: Transaction, repository_id: int, name: str, version: str) -> None:
@@ -204,7 +277,7 @@ def put_provenance(
     values = {"digest": facts.digest, "size": facts.size, "created": created}
     row = {"repository_id": repository_id, "filename": filename, **values}
     transaction.connection.execute(insert(provenances), row)
-    _KEEP_BLOB.run(transaction.connection, digest=facts.digest, size=facts.size)
+    keep_blobs(transaction.connection, [facts])
 
 
 def remove_provenance(transaction: Transaction, repository_id: int, filename: str) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
 from app.db.failures import translated_errors
-from app.db.session import Committed, Database, T
+from app.db.session import Committed, Database, Objects, T
 from app.db.tables import blobs, catalogue, chart_versions, charts, links, manifests, museum_files, provenances, tags
 from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
@@ -112,11 +112,11 @@ class OneTransaction(Database):
         with translated_errors():
             return work(self.connection)
 
-    async def write(self, work: Callable[[Transaction], T]) -> Committed[T]:
+    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> Committed[T]:
         """Run `work` inside the transaction. It must not record changes of its own."""
         with translated_errors():
             result = work(Transaction(self.connection, time.time_ns()))
-        return Committed(result, None)
+        return Committed(result)
 
 
 def file_url(path: Path) -> str:

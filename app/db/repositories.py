@@ -12,12 +12,16 @@ from app.db.tables import catalogue, repositories
 
 
 class RepositoryRow(NamedTuple):
-    """One repository: its row id, its path ("" is the root), its newest revision and when that was (ns)."""
+    """One repository: its row id, its path ("" is the root), its newest revision, when that was (ns), and its id.
+
+    The id of a commit is random: 16 hex digits, "" for commits of versions that had none.
+    """
 
     id: int
     path: str
     revision: int
     committed: int
+    commit: str = ""
 
 
 class CatalogueRow(NamedTuple):
@@ -33,15 +37,16 @@ _MOVE = Statement(update(catalogue).values(revision=bindparam("newest")))
 _TOUCH = Statement(
     update(repositories)
     .where(repositories.c.id == bindparam("repository"))
-    .values(revision=bindparam("newest"), committed=bindparam("moment"))
+    .values(revision=bindparam("newest"), committed=bindparam("moment"), commit_id=bindparam("its_id"))
 )
-_FIND_REVISION = Statement(select(repositories.c.revision).where(repositories.c.id == bindparam("repository")))
-_REPOSITORY = (repositories.c.id, repositories.c.path, repositories.c.revision, repositories.c.committed)
+COLUMNS = tuple(repositories.c[name] for name in ("id", "path", "revision", "committed", "commit_id"))
+"""Those of a RepositoryRow."""
 
-_FIND = Statement(select(*_REPOSITORY).where(repositories.c.path == bindparam("wanted")))
+
+_FIND = Statement(select(*COLUMNS).where(repositories.c.path == bindparam("wanted")))
 _GET_CATALOGUE = Statement(select(catalogue.c.identity, catalogue.c.revision))
 _LIST_SINCE = Statement(
-    select(*_REPOSITORY).where(repositories.c.revision > bindparam("known")).order_by(repositories.c.revision)
+    select(*COLUMNS).where(repositories.c.revision > bindparam("known")).order_by(repositories.c.revision)
 )
 
 
@@ -95,12 +100,9 @@ def mark_scanned(connection: Connection) -> None:
     connection.execute(update(catalogue).values(scanned=True))
 
 
-def touch(connection: Connection, repository_id: int, revision: int, committed: int) -> int:
-    """Set a repository's newest revision and time (ns); answer the revision it had."""
-    previous = _FIND_REVISION.run(connection, repository=repository_id).fetchone()
-    assert previous is not None
-    _TOUCH.run(connection, repository=repository_id, newest=revision, moment=committed)
-    return int(previous[0])
+def touch(connection: Connection, repository_id: int, revision: int, committed: int, commit: str) -> None:
+    """Set a repository's newest revision, its time (ns) and its random id."""
+    _TOUCH.run(connection, repository=repository_id, newest=revision, moment=committed, its_id=commit)
 
 
 def find(connection: Connection, path: str) -> RepositoryRow | None:
@@ -111,9 +113,11 @@ def find(connection: Connection, path: str) -> RepositoryRow | None:
 
 def get_or_create(connection: Connection, path: str) -> RepositoryRow:
     """Answer the repository at `path`; make its row if this is the first chart in it."""
-    found = find(connection, path)
-    if found is not None:
-        return found
+    return find(connection, path) or create(connection, path)
+
+
+def create(connection: Connection, path: str) -> RepositoryRow:
+    """Make the row of a repository that has none."""
     result = connection.execute(insert(repositories).values(path=path, revision=0, committed=0))
     return RepositoryRow(result.inserted_primary_key[0], path, 0, 0)  # type: ignore[index]
 

@@ -2,7 +2,8 @@
 
 Reads run inline on SQLite (10 us; a thread hop would cost 300) and in threads on Postgres. Writes go through
 one thread that commits together what has gathered (group commit): each piece of work has its own savepoint,
-so that a conflict in one spoils no other, and all share one fsync.
+so that a conflict in one spoils no other, and all share one sync: that of the storage behind it. Blobs and ledger
+segments are durable before the database commits, which syncs nothing: after a crash it is replayed from the ledger.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, Engine, make_url
 
-from app.db import ledger
 from app.db.engine import divide, make_engine
 from app.db.failures import is_over, translate, translated_errors
+from app.db.marker import FileMarker, Marker, RowMarker
 from app.db.transaction import Transaction
 from app.db.wal_index import WalIndex
 from app.errors import AppError, Kind
 
 T = TypeVar("T")
+
+Objects = Sequence[tuple[str, bytes]]
+"""Keys and bytes of objects."""
+
+_MAY_BE_STORED = "the change may be stored: storage did not say, or the database did not; look before repeating"
 
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
@@ -33,40 +40,46 @@ GATHER_SECONDS = 0.002
 """How long a commit waits for writes that were announced; as Postgres's commit_delay: a wait that saves a sync."""
 
 
+class Sink(Protocol):
+    """What makes a commit durable before it is committed; both block. `storage.Storage` is one."""
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Write objects (key and bytes), durably. Raises StorageError."""
+        ...
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove records of a batch that failed. Raises StorageError: they may be there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
-    """What a write came to: its result, and the outbox row that must reach storage before it may be acknowledged."""
+    """What a write came to."""
 
     result: T
-    outbox_id: int | None
 
 
 @dataclass(slots=True)
 class _Job:
     work: Callable[[Transaction], Any]
+    blobs: Objects
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     error: BaseException | None = None
     result: Any = None
-
-
-@dataclass(slots=True)
-class Flushed:
-    """Up to which outbox row everything lies in storage; the next commit removes those rows."""
-
-    upto: int = 0
-    removed: int = field(default=0)
+    has_changes: bool = False
 
 
 class Database:
     """One engine, one writer thread. `start` before use, `close` at the end."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, sink: Sink | None = None) -> None:
         parsed = make_url(url)
         self.inline = parsed.get_backend_name() == "sqlite"
         self.engine = make_engine(url)
         self._reading, self._writing = divide(self.engine)
-        self.flushed = Flushed()
+        self._sink = sink
+        self._marker = _make_marker(self.engine) if sink is not None else None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._coming = 0
         self._writer: threading.Thread | None = None
@@ -91,6 +104,8 @@ class Database:
         if self._reader is not None:
             self._reader.close()
             self._reader = self._cursor = None
+        if self._marker is not None:
+            self._marker.close()
         self.engine.dispose()
         if self._shared is not None:
             self._shared.close()
@@ -166,17 +181,18 @@ class Database:
         """Take back an `announce`."""
         self._coming -= 1
 
-    async def write(self, work: Callable[[Transaction], T]) -> Committed[T]:
-        """Run `work` in the writer's next transaction; answer when it is committed.
+    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> Committed[T]:
+        """Run `work` in the writer's next transaction; return when it is durable and committed.
 
-        An exception of `work` undoes that work alone and is raised here.
-        Raises AppError UNAVAILABLE when the database is locked, FULL when its disk is.
+        `blobs` (key and bytes) are stored with it if it records a change. An exception of `work` undoes that work alone
+        and is raised here. Raises StorageError; AppError UNAVAILABLE when the database is locked, FULL when its disk
+        is; UNAVAILABLE with "may be stored" where it is not known whether the change is stored.
         """
         if self._writer is None:
             raise AppError(Kind.UNAVAILABLE, "the server is shutting down; try again", retry_after=5)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Committed[T]] = loop.create_future()
-        self._jobs.put(_Job(work, loop, future))
+        self._jobs.put(_Job(work, blobs, loop, future))
         return await future
 
     def _write_forever(self) -> None:
@@ -201,32 +217,74 @@ class Database:
         return group, False
 
     def _commit(self, group: list[_Job]) -> None:
-        outbox_id: int | None = None
+        noted: list[str] = []
         try:
             with translated_errors(), self._writing.connect() as connection:
-                outbox_id = self._run_group(connection, group)
-        except Exception as error:  # the commit failed: nobody of the group was stored
+                self._run_group(connection, group, noted)
+        except Exception as error:  # the commit failed: of the whole group nothing is stored
+            reason = self._take_back(noted, error) if noted else error
             for job in group:
-                job.error = job.error or error
-        for job in group:
-            job.loop.call_soon_threadsafe(_resolve, job, outbox_id)
+                job.error = job.error or reason
+        for loop in {job.loop for job in group}:
+            loop.call_soon_threadsafe(_resolve_all, [job for job in group if job.loop is loop])
 
-    def _run_group(self, connection: Connection, group: list[_Job]) -> int | None:
+    def _run_group(self, connection: Connection, group: list[_Job], noted: list[str]) -> None:
+        """Run a group in one transaction; `noted` gets the keys of its segments before they are stored."""
         with connection.begin():
             transaction = Transaction(connection, 0)
+            if self._marker is not None:
+                self._discard_left(connection, transaction.revision - 1, self._marker)
             transaction.now = time.time_ns()  # after the wait for our turn: times grow as revisions do
             for job in group:
                 self._run_job(transaction, job)
-            if self.flushed.upto > self.flushed.removed:
-                ledger.remove_flushed(connection, self.flushed.upto)
-                self.flushed.removed = self.flushed.upto
-            return transaction.finish()
+            records = transaction.finish()
+            if records:
+                self._store(connection, transaction.revision, group, records, noted)
+        if records and self._marker is not None:
+            self._marker.clear()
+
+    def _store(
+        self, connection: Connection, revision: int, group: list[_Job], records: Objects, noted: list[str]
+    ) -> None:
+        """Make the group's blobs and segments durable. Raises StorageError."""
+        if self._sink is None or self._marker is None:
+            raise AssertionError("changes were recorded in a database that has no storage behind it")
+        noted += [key for key, _ in records]
+        self._marker.note(revision, noted)
+        self._marker.clear_in(connection)
+        blobs = {key: content for job in group if job.has_changes for key, content in job.blobs}
+        self._sink.write_batch(list(blobs.items()), records)
+
+    def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> None:
+        """Remove the segments of a commit that was under way when its process ended: it was never acknowledged."""
+        left = marker.find(connection, revision)
+        if left:
+            assert self._sink is not None
+            self._sink.discard(left)
+            marker.note(revision, [])
+
+    def _take_back(self, noted: list[str], error: Exception) -> Exception:
+        """Remove the segments of a commit that failed; return the error that says what is stored.
+
+        The next transaction tries it again where it fails now: nothing is committed before.
+        """
+        assert self._marker is not None
+        try:
+            with translated_errors(), self._writing.connect() as connection, connection.begin():
+                revision = Transaction(connection, 0).revision - 1
+                was_open = bool(self._marker.find(connection, revision))
+                self._discard_left(connection, revision, self._marker)
+        except Exception:
+            was_open = False
+        return error if was_open else may_be_stored(error)
 
     @staticmethod
     def _run_job(transaction: Transaction, job: _Job) -> None:
         try:
+            before = transaction.changes
             with transaction.savepoint():
                 job.result = job.work(transaction)
+            job.has_changes = transaction.changes > before
         except Exception as error:
             # A full disk or a lost connection ends the whole transaction, not the savepoint: whoever went on in it
             # would commit without a revision. Then every job of the group gets this error.
@@ -237,10 +295,24 @@ class Database:
             job.error = error
 
 
-def _resolve(job: _Job, outbox_id: int | None) -> None:
-    if job.future.cancelled():
-        return
-    if job.error is not None:
-        job.future.set_exception(job.error)
-    else:
-        job.future.set_result(Committed(job.result, outbox_id))
+def may_be_stored(cause: Exception) -> AppError:
+    """Return the error for a change of which nobody can tell yet whether it is stored."""
+    error = AppError(Kind.UNAVAILABLE, _MAY_BE_STORED, retry_after=10)
+    error.__cause__ = cause
+    return error
+
+
+def _make_marker(engine: Engine) -> Marker:
+    if engine.dialect.name == "sqlite":
+        return FileMarker(Path(f"{engine.url.database}-pending"))
+    return RowMarker(engine)
+
+
+def _resolve_all(group: list[_Job]) -> None:
+    for job in group:
+        if job.future.cancelled():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(Committed(job.result))

@@ -6,11 +6,14 @@ tuples: columns of such statements are integers, text and bytes. Errors are the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 from sqlalchemy.sql.elements import ClauseElement
+
+_MOST_ROWS = 50
+"""Rows of one statement: SQLite takes 32,766 values at once, and few lengths are worth a statement of their own."""
 
 
 class Cursor(Protocol):
@@ -30,6 +33,28 @@ class Cursor(Protocol):
         ...
 
 
+class ManyRows:
+    """An insert of several rows by one statement, which `build` makes for that many rows of these columns."""
+
+    def __init__(self, build: Callable[[list[dict[str, Any]]], ClauseElement], columns: Sequence[str]) -> None:
+        self._build = build
+        self._columns = columns
+        self._statements: dict[int, Statement] = {}
+
+    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Run it inside the connection's transaction; without rows, do nothing."""
+        for at in range(0, len(rows), _MOST_ROWS):
+            page = rows[at : at + _MOST_ROWS]
+            statement = self._statements.get(len(page)) or self._make(len(page))
+            statement.run(connection, **{f"{name}_{at}": row[name] for at, row in enumerate(page) for name in row})
+
+    def _make(self, count: int) -> Statement:
+        rows: list[dict[str, Any]]
+        rows = [{name: bindparam(f"{name}_{at}") for name in self._columns} for at in range(count)]
+        statement = self._statements[count] = Statement(self._build(rows))
+        return statement
+
+
 class Statement:
     """A statement with named parameters (`bindparam`), or an insert with the given columns."""
 
@@ -46,13 +71,6 @@ class Statement:
         cursor = connection.connection.cursor()
         cursor.execute(text, [values[name] for name in positions] if positions is not None else values)
         return cursor
-
-    def run_many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Run it once for each row, in one call of the driver."""
-        text, positions, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
-        every = [{**fixed, **row} for row in rows] if fixed else list(rows)
-        given = [[row[name] for name in positions] for row in every] if positions is not None else every
-        connection.connection.cursor().executemany(text, given)
 
     def _compile(self, connection: Connection) -> tuple[str, list[str] | None, dict[str, Any]]:
         compiled = self._clause.compile(dialect=connection.dialect, column_keys=self._columns)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -54,6 +55,8 @@ repositories = Table(
     Column("path", Name, nullable=False, unique=True),  # "" is the root
     Column("revision", BigInteger, nullable=False, index=True),  # of its newest commit
     Column("committed", BigInteger, nullable=False),  # when that was; the index's `generated`
+    # Random, of the newest commit: two histories that share a revision still have different ETags.
+    Column("commit_id", String(32), nullable=False, server_default=text("''")),
 )
 
 charts = Table(
@@ -167,13 +170,21 @@ uploads = Table(
     Column("touched", BigInteger, nullable=False),
 )
 
+# Segments that versions before 0003 had committed and not stored yet; written to storage at the start.
 outbox = Table(
     "outbox",
     metadata,
     Column("id", RowId, primary_key=True),
     Column("key", Text, nullable=False),  # where in storage the segment goes
     Column("content", LargeBinary, nullable=False),
-    sqlite_autoincrement=True,  # an id is never used twice: "flushed up to N" must stay true
+    sqlite_autoincrement=True,
+)
+
+pending_commit = Table(
+    "pending_commit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row, 1
+    Column("segments", Text, nullable=False),  # keys of those under way, one a line (Postgres only)
 )
 
 museum_files = Table(

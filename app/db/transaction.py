@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from app.db import ledger, repositories
+from app.db import repositories
 from app.db.repositories import RepositoryRow
-from app.domain.ledger import render_segment, segment_key
+from app.domain.ledger import Header, render_segment, segment_key
 
 
 class Transaction:
@@ -22,9 +23,14 @@ class Transaction:
         self._repositories: dict[int, RepositoryRow] = {}
         self._lines: list[tuple[int, bytes]] = []
 
+    @property
+    def changes(self) -> int:
+        """How many changes were recorded until now."""
+        return len(self._lines)
+
     def record(self, repository: RepositoryRow, line: bytes) -> None:
         """Note one change; the lines of a commit become one ledger segment for each repository."""
-        self._repositories[repository.id] = repository
+        self._repositories.setdefault(repository.id, repository)
         self._lines.append((repository.id, line))
 
     @contextmanager
@@ -42,22 +48,21 @@ class Transaction:
         finally:
             cursor.execute("RELEASE SAVEPOINT work")
 
-    def finish(self) -> int | None:
-        """Give each changed repository its new revision and segment; answer the last outbox row, if any."""
+    def finish(self) -> list[tuple[str, bytes]]:
+        """Give each changed repository its new revision; return its ledger segment (key and bytes)."""
         segments: dict[int, list[bytes]] = {}
         for repository_id, line in self._lines:
             segments.setdefault(repository_id, []).append(line)
         if not segments:
-            return None
+            return []
         repositories.move_revision(self.connection, self.revision)
-        last = 0
-        for repository_id, lines in segments.items():
-            repository = self._repositories[repository_id]
-            previous = repositories.touch(self.connection, repository_id, self.revision, self.now)
-            content = render_segment(
-                lines, repository=repository.path, revision=self.revision, previous=previous,
-                catalogue=self._identity, committed=self.now,
-            )  # fmt: skip
-            key = segment_key(repository.path, self.revision, self._identity, content)
-            last = ledger.add(self.connection, key, content)
-        return last
+        return [self._finish(self._repositories[repository_id], lines) for repository_id, lines in segments.items()]
+
+    def _finish(self, repository: RepositoryRow, lines: list[bytes]) -> tuple[str, bytes]:
+        commit = secrets.token_hex(8)
+        repositories.touch(self.connection, repository.id, self.revision, self.now, commit)
+        header = Header(
+            repository.path, self.revision, repository.revision, self._identity, self.now, commit, repository.commit
+        )
+        content = render_segment(header, lines)
+        return segment_key(repository.path, self.revision, self._identity, content), content

@@ -34,12 +34,11 @@ class SegmentName(NamedTuple):
     snapshot: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A segment that was read back: its header's facts and its changes, oldest first.
+class Header(NamedTuple):
+    """The first line of a segment or snapshot.
 
-    `previous` is the repository's revision before this commit: a chain without gaps. `committed` is in
-    nanoseconds since 1970.
+    `previous` is the repository's revision before this commit, `parent` the random id of that commit: a chain without
+    gaps. `committed` is in nanoseconds since 1970. Segments of versions before 0003 have no ids: both are "".
     """
 
     repository: str
@@ -47,6 +46,15 @@ class Segment:
     previous: int
     catalogue: str
     committed: int
+    commit: str = ""
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that was read back: its header, and its changes, oldest first."""
+
+    header: Header
     changes: tuple[dict[str, Any], ...]
 
 
@@ -100,18 +108,23 @@ def render_entry_change(facts: dict[str, Any], entry: bytes) -> bytes:
     return orjson.dumps({"op": "put", "kind": "version", **facts, "entry": orjson.Fragment(entry)})
 
 
-def render_segment(
-    lines: Iterable[bytes], *, repository: str, revision: int, previous: int, catalogue: str, committed: int
-) -> bytes:
-    """Answer a segment's bytes."""
-    header = render_header(repository, revision, previous=previous, catalogue=catalogue, committed=committed)
-    return b"\n".join([header, *lines, b""])
+def render_segment(header: Header, lines: Iterable[bytes]) -> bytes:
+    """Return a segment's bytes."""
+    return b"\n".join([render_header(header), *lines, b""])
 
 
-def render_header(repository: str, revision: int, *, previous: int, catalogue: str, committed: int) -> bytes:
-    """Answer the first line of a segment or snapshot."""
-    facts = {"repository": repository, "revision": revision, "previous": previous}
-    return orjson.dumps({"ledger": 1, **facts, "catalogue": catalogue, "committed": committed})
+def render_header(header: Header) -> bytes:
+    """Return the first line of a segment or snapshot."""
+    return orjson.dumps({"ledger": 1, **header._asdict()})
+
+
+def read_header(line: bytes) -> Header:
+    """Read a first line back. Raises ValueError, KeyError for what is none."""
+    facts = orjson.loads(line)
+    ids = facts.get("commit", ""), facts.get("parent", "")
+    return Header(
+        facts["repository"], facts["revision"], facts["previous"], facts["catalogue"], facts["committed"], *ids
+    )
 
 
 def read_segment(name: SegmentName, content: bytes) -> Segment:
@@ -119,11 +132,7 @@ def read_segment(name: SegmentName, content: bytes) -> Segment:
     if hashlib.sha256(content).hexdigest()[:32] != name.hash:
         raise ValueError("its content does not match the hash in its name")
     first, *lines = content.splitlines()
-    header = orjson.loads(first)
-    return Segment(
-        header["repository"], header["revision"], header["previous"],
-        header["catalogue"], header["committed"], tuple(map(read_change, lines)),
-    )  # fmt: skip
+    return Segment(read_header(first), tuple(map(read_change, lines)))
 
 
 def read_change(line: bytes) -> dict[str, Any]:

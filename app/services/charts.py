@@ -1,7 +1,7 @@
-"""Charts: the one road in (`publish`), the way out (`withdraw`), and questions about what is there.
+"""Charts: the one way in (`publish`), the way out (`withdraw`), and questions about what is there.
 
-Order of a publish: read and judge the archive, blobs to storage, one transaction, the ledger segment to storage.
-Nothing is acknowledged before all four. Rules that every door shares live here; statuses and texts of a door do not.
+Order of a publish: read and check the archive; rows in a transaction; archive and ledger segment to storage, durably;
+commit. Nothing is acknowledged before. Rules that all protocols share live here; statuses and texts do not.
 """
 
 from __future__ import annotations
@@ -9,23 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import garbage, repositories
-from app.db.charts import BlobFacts
+from app.db.charts import BlobFacts, Found
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.db.transaction import Transaction
-from app.domain.ledger import blob_key, render_change
+from app.domain.artifact import explain_classic_only
+from app.domain.ledger import blob_key
+from app.domain.oci import tag_of
 from app.domain.retention import choose_surplus
 from app.errors import AppError, Kind
+from app.records import charts as records
 from app.services import faces
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Contents, Parcel, Parcels, Signature
-from app.services.withdrawal import drop_signature, withdraw_in
+from app.services.withdrawal import withdraw_in
 from storage import Storage
+
+_WITH_COMMIT = 512 * 1024
+"""Bytes of files that are stored together with the commit; larger ones are stored before it, outside of its lock."""
 
 
 class Outcome(Enum):
@@ -83,41 +90,38 @@ class Charts:
         Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
         another chart has the file name; StorageError when storage fails: then nothing was stored.
         """
-        chart, signature = contents or await self._parcels.read(parcel)
-        if overwrite is None:
-            overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
-        is_pushed = parcel.pushed is not None
-
-        def look(connection: Connection) -> tuple[Published | None, list[str]]:
-            refused = self._find_conflict(connection, repository, chart, signature, overwrite, pushed=is_pushed)
-            blobs = [read.blob.digest for read in (chart, signature) if read is not None]
-            return refused, garbage.list_condemned(connection, blobs)
-
-        refused, condemned = await self._database.read(look)
-        if refused is not None and (parcel.pushed is None or refused.outcome is Outcome.CONFLICT):
-            return refused
-        if parcel.pushed is None:  # else their bytes are in storage already
-            await self._put_blobs(parcel, chart, signature, condemned)
-        work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
-        return await self._ledger.write(work.run)
-
-    async def read(self, parcel: Parcel) -> Contents:
-        """Answer what a parcel holds, having judged it, for those who must know it before. Raises AppError INVALID."""
-        return await self._parcels.read(parcel)
-
-    async def _put_blobs(
-        self, parcel: Parcel, chart: Content | None, signature: Signature | None, condemned: list[str]
-    ) -> None:
-        held = ((parcel.archive, chart), (parcel.provenance, signature))
-        blobs = {read.blob.digest: content for content, read in held if content is not None and read is not None}
-        if condemned:
-            await self._database.write(partial(garbage.pardon, digests=condemned))
-        self._database.announce()  # writes that are on their way together are committed together
+        self._database.announce()  # uploads that are on their way together are committed together
         try:
-            for digest, content in blobs.items():
-                await self._storage.put(blob_key(digest), content)
+            chart, signature = contents or await self._parcels.read(parcel)
+            if overwrite is None:
+                overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
+            work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
+            blobs = _list_blobs(parcel, chart, signature)
+            if sum(len(content) for _, content in blobs) > _WITH_COMMIT:
+                refused = await self._put_first(work, blobs)
+                if refused is not None:
+                    return refused
+                blobs = []
         finally:
             self._database.arrive()
+        return await self._ledger.write(work.run, blobs=[(blob_key(digest), content) for digest, content in blobs])
+
+    async def read(self, parcel: Parcel) -> Contents:
+        """Return what a parcel holds, having checked it, for those who must know it before. Raises AppError INVALID."""
+        return await self._parcels.read(parcel)
+
+    async def _put_first(self, work: _Publish, blobs: list[tuple[str, bytes]]) -> Published | None:
+        """Store large blobs before the transaction, unless it will refuse them: then return why."""
+
+        def look(connection: Connection) -> tuple[Published | None, list[str]]:
+            return work.find_refusal(connection), garbage.list_condemned(connection, [digest for digest, _ in blobs])
+
+        refused, marked = await self._database.read(look)
+        if refused is None and marked:
+            await self._database.write(partial(garbage.pardon, digests=marked))
+        for digest, content in blobs if refused is None else ():
+            await self._storage.put(blob_key(digest), content)
+        return refused
 
     async def withdraw(self, repository: str, name: str, version: str, *, only_digest: str | None = None) -> bool:
         """Remove a version and its provenance; answer whether it was there.
@@ -133,19 +137,6 @@ class Charts:
 
         return await self._ledger.write(work)
 
-    def _find_conflict(
-        self, connection: Connection, repository: str, chart: Content | None,
-        signature: Signature | None, overwrite: bool, *, pushed: bool,
-    ) -> Published | None:  # fmt: skip
-        """Answer early what the transaction would answer: no blob needs writing then."""
-        found = repositories.find(connection, repository)
-        if found is None:
-            return None
-        refused = _judge(connection, found.id, chart, signature, overwrite, pushed=pushed)
-        if refused is None and self.rules.max_objects and _is_new(connection, found.id, chart, signature):
-            _check_room(connection, found.id, self.rules.max_objects)
-        return refused
-
     async def withdraw_provenance(self, repository: str, filename: str, *, only_digest: str) -> None:
         """Remove the provenance of the archive called `filename` while it has this content."""
 
@@ -153,42 +144,19 @@ class Charts:
             home = repositories.find(transaction.connection, repository)
             found = home and rows.find_provenance(transaction.connection, home.id, filename)
             if home is not None and found is not None and found.digest == only_digest:
-                drop_signature(transaction, home, filename)
+                records.remove_provenance(transaction, home, filename)
 
         await self._ledger.write(work)
 
 
-def _judge(
-    connection: Connection, repository_id: int, chart: Content | None,
-    signature: Signature | None, overwrite: bool, *, pushed: bool,
-) -> Published | None:  # fmt: skip
-    """Answer CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
-    same = signed = None
-    if chart is not None:
-        row = chart.row
-        rivals = rows.find_rivals(connection, repository_id, row.name, row.version, filename=row.filename)
-        same = rivals.same
-        if rivals.other is not None:
-            raise AppError(Kind.CONFLICT, _name_is_taken(row.filename, rivals.other))
-    if signature is not None:
-        signed = rows.find_provenance(connection, repository_id, signature.filename)
-    if overwrite or (same is None and signed is None):
-        return None
-    if chart is not None and same is None and signature is not None and signed == signature.blob:
-        return None  # its provenance came first, as it may
-    if pushed and chart is not None and same == chart.blob and signed is None and signature is not None:
-        return None  # the chart that is there, now with a provenance: nothing is overwritten
-    unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature.blob)
-    outcome = Outcome.UNCHANGED if unchanged else Outcome.CONFLICT
-    return _published(outcome, chart)
-
-
-def _is_new(connection: Connection, repository_id: int, chart: Content | None, signature: Signature | None) -> bool:
-    if chart is not None:
-        name, version, filename = chart.row.name, chart.row.version, chart.row.filename
-        if rows.find_rivals(connection, repository_id, name, version, filename=filename).same is None:
-            return True
-    return signature is not None and rows.find_provenance(connection, repository_id, signature.filename) is None
+def _list_blobs(parcel: Parcel, chart: Content | None, signature: Signature | None) -> list[tuple[str, bytes]]:
+    """Return digest and bytes of the files that have to be stored, each once; a push has stored them already."""
+    if parcel.pushed is not None:
+        return []
+    held = ((parcel.archive, chart), (parcel.provenance, signature))
+    return list(
+        {read.blob.digest: content for content, read in held if content is not None and read is not None}.items()
+    )
 
 
 def _check_room(connection: Connection, repository_id: int, limit: int) -> None:
@@ -205,6 +173,13 @@ def _name_is_taken(filename: str, other: tuple[str, str]) -> str:
     return f"{filename} is the file of chart {other[0]} version {other[1]}; choose another name or version"
 
 
+class _There(NamedTuple):
+    """What is there already: of the chart, and the provenance of the file that the signature is for."""
+
+    chart: Found
+    signed: BlobFacts | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Publish:
     """The transaction of one publish."""
@@ -216,58 +191,96 @@ class _Publish:
     signature: Signature | None
     overwrite: bool
 
+    def find_refusal(self, connection: Connection) -> Published | None:
+        """Return early what the transaction would return without storing anything. Raises what it would raise."""
+        there = self._look(connection)
+        refused = self._judge(there)
+        home = there.chart.repository
+        if refused is None and home is not None and self._is_new(there):
+            _check_room(connection, home.id, self.rules.max_objects)
+        return refused
+
     def run(self, transaction: Transaction) -> Published:
-        connection = transaction.connection
-        repository = repositories.get_or_create(connection, self.repository)
-        pushed = self.parcel.pushed
-        refused = _judge(
-            connection, repository.id, self.chart, self.signature, self.overwrite, pushed=pushed is not None
-        )
+        there = self._look(transaction.connection)
+        repository = there.chart.repository or repositories.create(transaction.connection, self.repository)
+        refused, pushed = self._judge(there), self.parcel.pushed
         if refused is not None:
             if pushed is not None and refused.outcome is Outcome.UNCHANGED:
                 faces.store_pushed(transaction, repository, pushed)
             return refused
-        outcome = Outcome.CREATED
+        outcome, warning = Outcome.CREATED, ""
         if self.chart is not None:
-            outcome = self._put_chart(transaction, repository, self.chart)
-        if self.signature is not None:
-            self._put_signature(transaction, repository, *self.signature)
-        return replace(_published(outcome, self.chart), warning=self._put_face(transaction, repository))
-
-    def _put_face(self, transaction: Transaction, repository: RepositoryRow) -> str:
-        """Let the OCI door show what is there now; answer a warning if it cannot."""
-        if self.parcel.pushed is not None:
-            faces.store_pushed(transaction, repository, self.parcel.pushed)
-        elif self.chart is not None:
-            return faces.put_derived(transaction, repository, self.chart)
-        elif self.signature is not None:
+            outcome, warning = self._put_chart(transaction, repository, self.chart, there.chart)
+        if self.signature is not None and there.signed != self.signature.blob:
+            self._put_signature(transaction, repository, self.signature, is_new=there.signed is None)
+        if pushed is not None:
+            faces.store_pushed(transaction, repository, pushed)
+        elif self.chart is None and self.signature is not None:
             faces.add_provenance(transaction, repository, *self.signature)
-        return ""
+        return replace(_published(outcome, self.chart), warning=warning)
 
-    def _put_chart(self, transaction: Transaction, repository: RepositoryRow, chart: Content) -> Outcome:
-        row = chart.row
-        old = rows.find_rivals(transaction.connection, repository.id, row.name, row.version, filename=row.filename)
-        if old.same is None:
+    def _look(self, connection: Connection) -> _There:
+        chart, signature = Found(), self.signature
+        if self.chart is not None:
+            chart = rows.look_up(connection, self.repository, self.chart.row, tag_of(self.chart.row.version))
+            if signature is None or signature.filename == self.chart.row.filename:
+                return _There(chart, chart.provenance)
+        else:
+            chart = Found(repositories.find(connection, self.repository))
+        if signature is None or chart.repository is None:
+            return _There(chart, None)
+        return _There(chart, rows.find_provenance(connection, chart.repository.id, signature.filename))
+
+    def _judge(self, there: _There) -> Published | None:
+        """Return CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
+        chart, signature, same = self.chart, self.signature, there.chart.same
+        signed = there.signed if signature is not None else None
+        if chart is not None and there.chart.other is not None:
+            raise AppError(Kind.CONFLICT, _name_is_taken(chart.row.filename, there.chart.other))
+        if self.overwrite or (same is None and signed is None):
+            return None
+        if chart is not None and same is None and signature is not None and signed == signature.blob:
+            return None  # its provenance came first, as it may
+        is_pushed = self.parcel.pushed is not None
+        if is_pushed and chart is not None and same == chart.blob and signed is None and signature is not None:
+            return None  # the chart that is there, now with a provenance: nothing is overwritten
+        unchanged = (chart is None or same == chart.blob) and (signature is None or signed == signature.blob)
+        return _published(Outcome.UNCHANGED if unchanged else Outcome.CONFLICT, chart)
+
+    def _is_new(self, there: _There) -> bool:
+        is_new_chart = self.chart is not None and there.chart.same is None
+        return is_new_chart or (self.signature is not None and there.signed is None)
+
+    def _put_chart(
+        self, transaction: Transaction, repository: RepositoryRow, chart: Content, there: Found
+    ) -> tuple[Outcome, str]:
+        """Store the version with its manifest and tag; return also a warning if OCI cannot name it, else ""."""
+        row, old = chart.row, there.same
+        if old is None:
             _check_room(transaction.connection, repository.id, self.rules.max_objects)
-        elif old.same != chart.blob:
-            drop_signature(transaction, repository, old.same_filename)
-        rows.put_version(transaction, repository.id, row, chart.summary)
-        transaction.record(repository, rows.render_version_put(row))
-        if old.same is None:
+        elif old != chart.blob:
+            records.remove_provenance(transaction, repository, there.same_filename)
+        signed = there.provenance if old in (None, chart.blob) else None
+        if self.signature is not None and self.signature.filename == row.filename:
+            signed = self.signature.blob
+        warning, artifact = "", None
+        if self.parcel.pushed is None:
+            warning = explain_classic_only(repository.path, row.name, row.version)
+            artifact = None if warning else chart.derive(signed)
+        contents = {artifact.config_digest: artifact.config} if artifact else {}
+        records.put_version(transaction, repository, row, chart.summary, replaces=old is not None, contents=contents)
+        if artifact is not None:
+            faces.put_derived(transaction, repository, row, artifact, signed, tagged=there.tagged)
+        if old is None:
             self._drop_surplus(transaction, repository, row.name, row.version)
-        return Outcome.REPLACED if old.same else Outcome.CREATED
+        return Outcome.REPLACED if old else Outcome.CREATED, warning
 
     def _put_signature(
-        self, transaction: Transaction, repository: RepositoryRow, filename: str, blob: BlobFacts
+        self, transaction: Transaction, repository: RepositoryRow, signature: Signature, *, is_new: bool
     ) -> None:
-        found = rows.find_provenance(transaction.connection, repository.id, filename)
-        if found == blob:
-            return
-        if found is None:
+        if is_new:
             _check_room(transaction.connection, repository.id, self.rules.max_objects)
-        rows.put_provenance(transaction, repository.id, filename, blob)
-        facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
-        transaction.record(repository, render_change("put", "provenance", **facts))
+        records.put_provenance(transaction, repository, *signature)
 
     def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
         limit = self.rules.versions_per_chart

@@ -20,7 +20,7 @@ from app.db.charts import BlobFacts
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain.ledger import BLOBS, blob_key, parse_blob_key
-from app.services import holdings
+from app.records import oci as records
 from app.services.ledger import Ledger
 from app.services.uploads import Uploads
 from storage import Storage
@@ -132,14 +132,14 @@ class Collector:
 
 def _drop_link(transaction: Transaction, *, place: tuple[str, str, str]) -> None:
     repository, name, digest = place
-    holdings.remove_link(transaction, repositories.get_or_create(transaction.connection, repository), name, digest)
+    records.remove_link(transaction, repositories.get_or_create(transaction.connection, repository), name, digest)
 
 
 def _drop_manifest(transaction: Transaction, *, place: tuple[str, str, str]) -> None:
     repository, name, digest = place
     home = repositories.get_or_create(transaction.connection, repository)
     if not artifacts.list_tags_of(transaction.connection, home.id, name, digest):
-        holdings.remove_manifest(transaction, home, name, digest)
+        records.remove_manifest(transaction, home, name, digest)
 
 
 def _ago(seconds: float) -> int:

@@ -20,6 +20,7 @@ from app.db.transaction import Transaction
 from app.domain.ledger import read_change, render_change
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.records import charts as records
 from app.services.replay import apply_change
 
 T = TypeVar("T")
@@ -89,11 +90,9 @@ def _mend_version(
     transaction: Transaction, home: RepositoryRow, rows: VersionRow | None, ledger: VersionRow | None
 ) -> None:
     if ledger is not None:
-        charts.put_version(transaction, home.id, ledger, summarize(ledger.entry, ledger.sort_key))
-        transaction.record(home, charts.render_version_put(ledger))
+        records.put_version(transaction, home, ledger, summarize(ledger.entry, ledger.sort_key))
     elif rows is not None:
-        charts.remove_version(transaction, home.id, rows.name, rows.version)
-        transaction.record(home, render_change("remove", "version", chart=rows.name, version=rows.version))
+        records.remove_version(transaction, home, rows.name, rows.version)
 
 
 def _repeat_newest(transaction: Transaction, home: RepositoryRow, shown: Shown) -> None:
@@ -110,13 +109,9 @@ def _mend_provenance(
     rows: tuple[str, BlobFacts] | None, ledger: tuple[str, BlobFacts] | None,
 ) -> None:  # fmt: skip
     if ledger is not None:
-        filename, blob = ledger
-        charts.put_provenance(transaction, home.id, filename, blob)
-        facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
-        transaction.record(home, render_change("put", "provenance", **facts))
+        records.put_provenance(transaction, home, *ledger)
     elif rows is not None:
-        charts.remove_provenance(transaction, home.id, rows[0])
-        transaction.record(home, render_change("remove", "provenance", filename=rows[0]))
+        records.remove_provenance(transaction, home, rows[0])
 
 
 def _mend_held(transaction: Transaction, home: RepositoryRow, item: Held, *, keep: bool) -> None:

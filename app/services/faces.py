@@ -10,29 +10,31 @@ from dataclasses import replace
 
 from app.db import artifacts, charts
 from app.db.artifacts import BLOB, MANIFEST, Child, ManifestRow
-from app.db.charts import BlobFacts
+from app.db.charts import BlobFacts, VersionRow
 from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
-from app.domain.artifact import HELM_CONFIG, File, explain_classic_only, with_provenance
+from app.domain.artifact import HELM_CONFIG, Artifact, File, with_provenance
 from app.domain.oci import MANIFEST_TYPE, Manifest, RegistryError, digest_of, read_manifest, render_digest, tag_of
 from app.errors import Kind
-from app.services import holdings
-from app.services.parcels import Content, Pushed
+from app.records import oci as records
+from app.services.parcels import Pushed
 
 
-def put_derived(transaction: Transaction, home: RepositoryRow, chart: Content) -> str:
-    """Give a chart version that was uploaded its manifest and tag; answer a warning if OCI cannot name it, else ""."""
-    row = chart.row
-    warning = explain_classic_only(home.path, row.name, row.version)
-    if warning:
-        return warning
-    signed = charts.find_provenance(transaction.connection, home.id, row.filename)
-    artifact = chart.derive(signed)
+def put_derived(
+    transaction: Transaction, home: RepositoryRow, chart: VersionRow, artifact: Artifact, signed: BlobFacts | None, *,
+    tagged: str | None = None,
+) -> None:  # fmt: skip
+    """Give a chart version that was uploaded its manifest and tag. Its config must be stored already.
+
+    `tagged` is what the tag names until now ("": nothing; None: not known).
+    """
     manifest = _make_row(transaction, artifact.digest, artifact.manifest, artifact.annotations)
-    children = [Child(artifact.config_digest, BLOB), Child(row.digest, BLOB)]
+    children = [Child(artifact.config_digest, BLOB), Child(chart.digest, BLOB)]
     children += [Child(signed.digest, BLOB)] if signed else []
-    _put(transaction, home, row.name, row.version, manifest, children, {artifact.config_digest: artifact.config})
-    return ""
+    contents = {artifact.config_digest: artifact.config}
+    records.put_manifest(transaction, home, chart.name, manifest, children, contents, are_stored=True)
+    tag = tag_of(chart.version)
+    records.put_tag(transaction, home, chart.name, tag, artifact.digest, is_new=True, old=tagged)
 
 
 def add_provenance(transaction: Transaction, home: RepositoryRow, filename: str, signed: BlobFacts) -> None:
@@ -58,9 +60,9 @@ def store_pushed(transaction: Transaction, home: RepositoryRow, pushed: Pushed) 
         raise blobs_unknown(missing)
     if artifacts.find_manifest(connection, home.id, name, pushed.row.digest) is None:
         row = replace(pushed.row, created=transaction.now, untagged=transaction.now)
-        holdings.put_manifest(transaction, home, name, row, pushed.children, {})
+        records.put_manifest(transaction, home, name, row, pushed.children, {})
     for tag in pushed.tags:
-        holdings.put_tag(transaction, home, name, tag, pushed.row.digest)
+        records.put_tag(transaction, home, name, tag, pushed.row.digest)
 
 
 def drop(transaction: Transaction, home: RepositoryRow, name: str, version: str, *, keep_manifest: bool) -> None:
@@ -68,10 +70,10 @@ def drop(transaction: Transaction, home: RepositoryRow, name: str, version: str,
     digest = artifacts.find_tag(transaction.connection, home.id, name, tag_of(version))
     if digest is None:
         return
-    holdings.remove_tag(transaction, home, name, tag_of(version))
+    records.remove_tag(transaction, home, name, tag_of(version))
     needed = artifacts.list_tags_of(transaction.connection, home.id, name, digest)
     if not keep_manifest and not needed and not artifacts.is_referenced(transaction.connection, home.id, name, digest):
-        holdings.remove_manifest(transaction, home, name, digest)
+        records.remove_manifest(transaction, home, name, digest)
 
 
 def list_children(manifest: Manifest) -> tuple[Child, ...]:
@@ -96,5 +98,5 @@ def _put(
     transaction: Transaction, home: RepositoryRow, name: str, version: str, row: ManifestRow,
     children: Sequence[Child], contents: dict[str, bytes],
 ) -> None:  # fmt: skip
-    holdings.put_manifest(transaction, home, name, row, children, contents)
-    holdings.put_tag(transaction, home, name, tag_of(version), row.digest, is_new=True)
+    records.put_manifest(transaction, home, name, row, children, contents)
+    records.put_tag(transaction, home, name, tag_of(version), row.digest, is_new=True)

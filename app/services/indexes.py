@@ -186,7 +186,10 @@ class Indexes:
             tail = index.yaml_tail()
         else:
             head, tail = index.render_head(generated, self._context_path), index.render_tail()
-        facts = (self._revisions.identity, row.id, row.revision, RENDERER, view, self._base_url, self._context_path)
+        # A commit's id is random: two histories that came from one copied store never share a tag. Commits of older
+        # versions have none, and are named by their catalogue.
+        commit = row.commit or (self._revisions.identity, row.id, row.revision)
+        facts = (commit, RENDERER, view, self._base_url, self._context_path)
         tag = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
         return Index(row, view, rope, head, tail, tag, self._revisions.identity)
 

@@ -122,7 +122,7 @@ class Opening:
         until = await self._tenure.hold()
         if until:
             await self._ledger.flush()
-        await self._replay.run()
+        await self._replay.run(set_aside=until > 0)
         self._readiness.may_write_until = until
         return until > 0
 

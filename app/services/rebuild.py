@@ -27,7 +27,7 @@ from app.db.rebuild import Totals
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain import times
-from app.domain.ledger import ROOT, parse_segment_key, read_change
+from app.domain.ledger import ROOT, parse_segment_key, read_change, read_header
 from app.services import tenure
 from app.services.museum import OURS
 from app.services.replay import Replay
@@ -53,7 +53,7 @@ async def flush_outbox(connection: Connection, storage: Storage) -> None:
     holder = await _read_holder(storage)
     if holder is not None and holder["catalogue"] != repositories.get_catalogue(connection).identity:
         return
-    for row in ledger.list_after(connection, 0):
+    for row in ledger.list_waiting(connection):
         await storage.put(row.key, row.content)
 
 
@@ -115,9 +115,9 @@ async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, A
             async for chunk in await storage.open(key):
                 file.write(chunk)
             file.seek(0)
-            header = orjson.loads(file.readline())
+            header = read_header(file.readline())
             for line in file:
-                yield header["repository"], read_change(line)
+                yield header.repository, read_change(line)
 
 
 def _find_brought(repository: str, change: dict[str, Any]) -> MuseumFile | None:

@@ -105,7 +105,7 @@ class Reconcile:
 
     async def _name_missing(self, path: str, look: _Look, findings: Findings) -> None:
         folder = repository_folder(path)
-        rows = await self._database.read_in_thread(lambda connection: ledger.list_after(connection, 0))
+        rows = await self._database.read_in_thread(ledger.list_waiting)
         names = [parse_segment_key(row.key) for row in rows if row.key.startswith(folder)]
         if any(name is not None and name.revision > look.ledger for name in names):
             findings.notes.append(f"{_label(path)}: commits wait to be written to the ledger; a server does it first")
@@ -116,20 +116,20 @@ class Reconcile:
     async def _settle(self, path: str, findings: Findings, *, repair: bool) -> None:
         """Look at one repository until both sides show the same commit, then compare, then mend."""
         folder = repository_folder(path).removeprefix(ROOT).rstrip("/")
-        committed = 0
+        committed = ahead = 0
         for _ in range(_ROUNDS):
             look = await asyncio.to_thread(self._look, path)
             if look.ledger < committed:  # the ledger was read since: its segments should be there
                 await self._name_missing(path, look, findings)
                 return
-            if look.ledger > look.rows:
+            if look.ledger > look.rows and look.ledger == ahead:  # it had time to commit what it stored
                 findings.open.append(f"{_label(path)}: rows are at revision {look.rows}, its ledger at {look.ledger}")
                 return
             if look.ledger == look.rows:
                 await self._judge(path, folder, look, findings, repair=repair)
                 return
-            committed = look.rows
-            await asyncio.sleep(_FLUSH_SECONDS)  # a server has them in its hands
+            committed, ahead = (look.rows, 0) if look.rows > look.ledger else (0, look.ledger)
+            await asyncio.sleep(_FLUSH_SECONDS)  # a server is committing them
             await self._replay_one(folder)
         findings.notes.append(f"{_label(path)}: commits came in all the time; its rows were not compared")
 

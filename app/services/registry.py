@@ -15,7 +15,7 @@ from app.db.transaction import Transaction
 from app.domain import oci
 from app.domain.oci import Reference, RegistryError, version_of
 from app.errors import Kind
-from app.services import holdings
+from app.records import oci as records
 from app.services.archives import Archives
 from app.services.charts import Rules
 from app.services.ledger import Ledger
@@ -134,7 +134,7 @@ class Registry:
             if not blob:
                 return False
             home = repositories.get_or_create(transaction.connection, repository)
-            holdings.put_link(transaction, home, name, digest, blob.size)
+            records.put_link(transaction, home, name, digest, blob.size)
             return True
 
         return await self._ledger.write(work)
@@ -150,7 +150,7 @@ class Registry:
             if artifacts.is_referenced(transaction.connection, home.id, name, digest):
                 text = "a manifest refers to this blob; delete the manifest first"
                 raise RegistryError(Kind.DENIED, "UNSUPPORTED", text)
-            holdings.remove_link(transaction, home, name, digest)
+            records.remove_link(transaction, home, name, digest)
 
         await self._ledger.write(work)
 
@@ -190,9 +190,9 @@ def _remove(transaction: Transaction, repository: str, name: str, reference: Ref
     tags = [reference.tag] if reference.tag else artifacts.list_tags_of(connection, home.id, name, row.digest)
     for tag in tags:
         if not withdraw_in(transaction, repository, name, version_of(tag), keep_manifest=True):
-            holdings.remove_tag(transaction, home, name, tag)
+            records.remove_tag(transaction, home, name, tag)
     if not reference.tag:
-        holdings.remove_manifest(transaction, home, name, row.digest)
+        records.remove_manifest(transaction, home, name, row.digest)
 
 
 def _cut(items: list[str], limit: int | None) -> tuple[list[str], bool]:

@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
 import structlog
 from sqlalchemy import Connection
 
@@ -24,10 +23,13 @@ from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain.ledger import (
     ROOT,
+    Header,
     Segment,
     SegmentName,
+    blob_key,
     parse_segment_key,
     read_change,
+    read_header,
     read_segment,
     repository_folder,
 )
@@ -35,10 +37,13 @@ from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.snapshots import fetch_snapshot
-from storage import Storage
+from storage import ObjectNotFound, Storage
 
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
+
+_ASIDE = ".incomplete"
+"""Ending of a segment that is set aside; what ends so is no segment."""
 
 _FORK = (
     "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
@@ -54,6 +59,13 @@ class _Named:
     name: SegmentName
 
 
+class _Known(NamedTuple):
+    """The newest commit of a repository that rows have: its revision (0: none) and its id."""
+
+    revision: int
+    commit: str
+
+
 class Replay:
     """Brings the database up to the ledger.
 
@@ -67,14 +79,20 @@ class Replay:
         self._database = database
         self._storage = storage
         self._pause = pause
+        self._set_aside = False
 
-    async def run(self) -> int:
-        """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
+    async def run(self, *, set_aside: bool = False) -> int:
+        """Replay what the database lacks; return how many segments that were. Raises AppError FAULT, StorageError.
+
+        A newest segment whose blobs are not there was never acknowledged, and is passed over. `set_aside` is for the
+        catalogue that writes: it renames such a segment, so that the next one may follow.
+        """
+        self._set_aside = set_aside
         folders = await self._list_segments()
         revisions, newest = await self._database.read(_list_revisions)
         replayed, waiting = 0, list[Segment]()
         for folder, segments in folders.items():
-            async for more in self._catch_up(segments, revisions.get(folder, 0)):
+            async for more in self._catch_up(segments, revisions.get(folder, _Known(0, ""))):
                 replayed += len(more)
                 waiting += more
                 if len(waiting) >= _BATCH:
@@ -102,51 +120,67 @@ class Replay:
                 await self._pause()
         return folders
 
-    async def _catch_up(self, named_segments: list[_Named], revision: int) -> AsyncIterator[list[Segment]]:
-        """Answer the segments that a repository lacks, having restored it from a snapshot where it needs one."""
+    async def _catch_up(self, named_segments: list[_Named], known: _Known) -> AsyncIterator[list[Segment]]:
+        """Return the segments that a repository lacks, having restored it from a snapshot where it needs one."""
         named_segments.sort(key=lambda named: named.name.revision)
         _check_names(named_segments)
-        if named_segments[-1].name.revision <= revision:
+        if named_segments[-1].name.revision <= known.revision:
             return
-        snapshots = [named for named in named_segments if named.name.snapshot and named.name.revision > revision]
-        waiting = [named for named in named_segments if not named.name.snapshot and named.name.revision > revision]
-        if snapshots and not await self._follows(waiting, revision):
-            revision = await self._restore_newest(snapshots)
-            waiting = [named for named in waiting if named.name.revision > revision]
+        snapshots = [named for named in named_segments if named.name.snapshot and named.name.revision > known.revision]
+        waiting = [
+            named for named in named_segments if not named.name.snapshot and named.name.revision > known.revision
+        ]
+        if snapshots and not (waiting and _follows(await self._read(waiting[0]), known)):
+            known = await self._restore_newest(snapshots)
+            waiting = [named for named in waiting if named.name.revision > known.revision]
         for at in range(0, len(waiting), _BATCH):
             batch = waiting[at : at + _BATCH]
             # From S3 a segment takes 20 ms: read together, a thousand take two seconds instead of twenty.
             segments = list(await asyncio.gather(*map(self._read, batch)))
             for named, segment in zip(batch, segments, strict=True):
-                if segment.previous != revision:
-                    raise AppError(Kind.FAULT, _name_break(named, segment, revision))
-                revision = segment.revision
+                if not _follows(segment, known):
+                    raise AppError(Kind.FAULT, _name_break(named, segment.header, known))
+                known = _Known(segment.header.revision, segment.header.commit)
+            if at + _BATCH >= len(waiting) and await self._is_incomplete(batch[-1], segments[-1]):
+                segments.pop()
             yield segments
 
-    async def _restore_newest(self, snapshots: list[_Named]) -> int:
-        """Restore the newest snapshot that is whole; answer its revision. Raises AppError FAULT if none is.
+    async def _is_incomplete(self, named: _Named, segment: Segment) -> bool:
+        """Return whether a repository's newest segment lacks blobs: in a bucket the two are written side by side."""
+        for digest in _list_blobs(segment):
+            try:
+                await self._storage.stat(blob_key(digest))
+            except ObjectNotFound:
+                if self._set_aside:
+                    content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
+                    await self._storage.put(f"{named.key}{_ASIDE}", content)
+                    await self._storage.delete(named.key)
+                    _log.error(
+                        "a ledger segment names a blob that is not there, and is set aside", segment=named.key,
+                        blob=blob_key(digest), hint=f"bring the blob back and remove {_ASIDE} from the segment's name",
+                    )  # fmt: skip
+                return True
+        return False
+
+    async def _restore_newest(self, snapshots: list[_Named]) -> _Known:
+        """Restore the newest snapshot that is whole; return where it ends. Raises AppError FAULT if none is.
 
         One that was damaged while it was written is never read back, so everything before it still lies there.
         """
         for snapshot in reversed(snapshots):
             try:
-                await self._restore(snapshot)
+                return await self._restore(snapshot)
             except AppError as error:
                 if error.kind is not Kind.FAULT or snapshot is snapshots[0]:
                     raise
                 _log.error("a ledger snapshot is passed over", reason=error.message)
-            else:
-                return snapshot.name.revision
         raise AssertionError("there is at least one")
 
-    async def _restore(self, snapshot: _Named) -> None:
+    async def _restore(self, snapshot: _Named) -> _Known:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
             await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
-            await self._database.write(partial(_restore, lines=file))
-
-    async def _follows(self, waiting: list[_Named], revision: int) -> bool:
-        return bool(waiting) and (await self._read(waiting[0])).previous == revision
+            return (await self._database.write(partial(_restore, lines=file))).result
 
     async def _read(self, named: _Named) -> Segment:
         content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
@@ -164,20 +198,43 @@ def _check_names(segments: list[_Named]) -> None:
             raise AppError(Kind.FAULT, f"the ledger has a fork: {one.key} and {other.key} are both {_FORK}")
 
 
-def _name_break(named: _Named, segment: Segment, revision: int) -> str:
-    """Say why a segment does not follow the last known revision."""
-    where = segment.repository or "the root repository"
-    if segment.previous < revision:
-        return f"the ledger of {where} has a fork: {named.key} and revision {revision} are both {_FORK}"
+def _follows(segment: Segment, known: _Known) -> bool:
+    """Return whether a segment was written after the newest known commit; commits of old versions have no id."""
+    previous, parent = segment.header.previous, segment.header.parent
+    return previous == known.revision and (parent == known.commit or not parent or not known.commit)
+
+
+_KEYS = {"version": ("chart", "version"), "provenance": ("filename",), "blob": ("name", "digest")}
+
+
+def _list_blobs(segment: Segment) -> list[str]:
+    """Return the digests of the blobs in storage that are needed when a segment's changes are made, each once."""
+    needed: dict[tuple[str, ...], str] = {}
+    for change in segment.changes:
+        if (fields := _KEYS.get(change["kind"])) is not None:
+            key = (change["kind"], *(change[field] for field in fields))
+            if change["op"] == "put":
+                needed[key] = change["digest"]
+            else:
+                needed.pop(key, None)
+    return list(dict.fromkeys(needed.values()))
+
+
+def _name_break(named: _Named, header: Header, known: _Known) -> str:
+    """Say why a segment does not follow the newest known commit."""
+    where = header.repository or "the root repository"
+    if header.previous <= known.revision:
+        return f"the ledger of {where} has a fork: {named.key} and revision {known.revision} are both {_FORK}"
     return (
-        f"the ledger of {where} has a gap: revision {segment.revision} follows {segment.previous}, but the last known"
-        f" one is {revision}; restore the missing segments under {repository_folder(segment.repository)}"
+        f"the ledger of {where} has a gap: revision {header.revision} follows {header.previous}, but the last known"
+        f" one is {known.revision}; restore the missing segments under {repository_folder(header.repository)}"
     )
 
 
-def _list_revisions(connection: Connection) -> tuple[dict[str, int], int]:
-    """Answer each repository's revision, by the folder of its segments, and the newest of all."""
-    known = {repository_folder(row.path): row.revision for row in repositories.list_since(connection, -1)}
+def _list_revisions(connection: Connection) -> tuple[dict[str, _Known], int]:
+    """Return each repository's newest commit, by the folder of its segments, and the newest revision of all."""
+    rows = repositories.list_since(connection, -1)
+    known = {repository_folder(row.path): _Known(row.revision, row.commit) for row in rows}
     return known, repositories.get_newest(connection)[1]
 
 
@@ -187,29 +244,32 @@ def _apply_all(transaction: Transaction, *, segments: list[Segment], newest: int
     repositories.raise_revision(transaction.connection, newest)
 
 
-def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
+def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> _Known:
     numbered = iter(lines)
-    header = orjson.loads(next(numbered))
-    repository = repositories.get_or_create(transaction.connection, header["repository"])
-    charts.clear(transaction.connection, repository.id)
-    artifacts.clear(transaction.connection, repository.id)
-    changes = map(read_change, numbered)
-    _apply_changes(transaction, repository.id, header["revision"], header["committed"], changes)
+    header = read_header(next(numbered))
+    repository = repositories.get_or_create(transaction.connection, header.repository)
+    if repository.revision < header.revision:
+        charts.clear(transaction.connection, repository.id)
+        artifacts.clear(transaction.connection, repository.id)
+        _apply_changes(transaction, repository.id, header, map(read_change, numbered))
+    return _Known(header.revision, header.commit)
 
 
 def _apply(transaction: Transaction, segment: Segment) -> None:
-    repository = repositories.get_or_create(transaction.connection, segment.repository)
-    _apply_changes(transaction, repository.id, segment.revision, segment.committed, segment.changes)
+    repository = repositories.get_or_create(transaction.connection, segment.header.repository)
+    # Its own process may have committed it since it was listed: segments are stored first.
+    if repository.revision < segment.header.revision:
+        _apply_changes(transaction, repository.id, segment.header, segment.changes)
 
 
 def _apply_changes(
-    transaction: Transaction, repository_id: int, revision: int, committed: int, changes: Iterable[dict[str, Any]]
+    transaction: Transaction, repository_id: int, header: Header, changes: Iterable[dict[str, Any]]
 ) -> None:
-    ours, transaction.revision = transaction.revision, revision
+    ours, transaction.revision = transaction.revision, header.revision
     for change in changes:
         apply_change(transaction, repository_id, change)
     transaction.revision = ours
-    repositories.touch(transaction.connection, repository_id, revision, committed)
+    repositories.touch(transaction.connection, repository_id, header.revision, header.committed, header.commit)
 
 
 def apply_change(transaction: Transaction, repository_id: int, change: dict[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from storage import ObjectStat, Storage
+from storage import Objects, ObjectStat, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,14 @@ class Shelf:
     async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
         """Write an object."""
         await self.storage.put(key, content)
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        """Write several objects."""
+        self.storage.write_batch(blobs, records)
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove records of a batch that failed."""
+        self.storage.discard(keys)
 
     async def stat(self, key: str) -> ObjectStat:
         """Tell size and time of an object."""

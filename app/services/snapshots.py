@@ -22,6 +22,7 @@ from app.db.charts import render_version_put
 from app.db.session import Database
 from app.domain.ledger import (
     ROOT,
+    Header,
     SegmentName,
     parse_segment_key,
     render_change,
@@ -116,9 +117,9 @@ def _spool(connection: Connection, *, repository: str, file: IO[bytes]) -> _Writ
     if row is None:
         raise AppError(Kind.NOT_FOUND, f"there is no repository {repository!r}")
     identity = repositories.get_catalogue(connection).identity
-    header = render_header(repository, row.revision, previous=0, catalogue=identity, committed=row.committed)
+    header = Header(repository, row.revision, 0, identity, row.committed, row.commit)
     digest = hashlib.sha256()
-    for line in chain([header], _lines(connection, row.id)):
+    for line in chain([render_header(header)], _lines(connection, row.id)):
         digest.update(line + b"\n")
         file.write(line + b"\n")
     file.seek(0)

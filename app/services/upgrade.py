@@ -67,5 +67,8 @@ def _put(transaction: Transaction, *, path: str, old: VersionRow, chart: Content
         return False
     if artifacts.find_tag(transaction.connection, home.id, old.name, tag_of(old.version)) is not None:
         return False
-    faces.put_derived(transaction, home, chart)
+    signed = charts.find_provenance(transaction.connection, home.id, now.filename)
+    artifact = chart.derive(signed)
+    charts.keep_blobs(transaction.connection, [], {artifact.config_digest: artifact.config})
+    faces.put_derived(transaction, home, now, artifact, signed, tagged="")
     return True

@@ -22,7 +22,7 @@ from app.db.uploads import Part, UploadRow
 from app.domain.ledger import blob_key
 from app.domain.oci import RegistryError, hash_name, render_digest, upload_unknown
 from app.errors import Kind
-from app.services import holdings
+from app.records import oci as records
 from app.services.ledger import Ledger
 from storage import Composer, Mover, ObjectNotFound, Storage, StorageError, StorageFull
 
@@ -185,7 +185,7 @@ class Uploads:
     async def _link(self, repository: str, name: str, digest: str, size: int, uuid: str) -> None:
         def work(transaction: Transaction) -> None:
             home = repositories.get_or_create(transaction.connection, repository)
-            holdings.put_link(transaction, home, name, digest, size)
+            records.put_link(transaction, home, name, digest, size)
             if uuid:
                 uploads.remove(transaction, uuid)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from app.db import charts as rows
 from app.db import repositories
-from app.db.repositories import RepositoryRow
 from app.db.transaction import Transaction
-from app.domain.ledger import render_change
+from app.records import charts as records
 from app.services import faces
 
 
@@ -23,14 +22,7 @@ def withdraw_in(
     row = home and rows.find_version(connection, home.id, name, version)
     if home is None or row is None or only_digest not in (None, row.digest):
         return False
-    rows.remove_version(transaction, home.id, name, version)
-    transaction.record(home, render_change("remove", "version", chart=name, version=version))
-    drop_signature(transaction, home, row.filename)
+    records.remove_version(transaction, home, name, version)
+    records.remove_provenance(transaction, home, row.filename)
     faces.drop(transaction, home, name, version, keep_manifest=keep_manifest)
     return True
-
-
-def drop_signature(transaction: Transaction, repository: RepositoryRow, filename: str) -> None:
-    """Remove the provenance of the archive called `filename`, if there is one."""
-    if rows.remove_provenance(transaction, repository.id, filename):
-        transaction.record(repository, render_change("remove", "provenance", filename=filename))

@@ -88,9 +88,15 @@ def storage(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def database(catalogue_url: str) -> Iterator[Database]:
-    """Answer a database with all tables and no rows, its writer at work, on SQLite and on Postgres."""
-    found = Database(catalogue_url)
+def sink() -> MemoryStorage:
+    """Return the storage behind `database`."""
+    return MemoryStorage()
+
+
+@pytest.fixture
+def database(catalogue_url: str, sink: MemoryStorage) -> Iterator[Database]:
+    """Return a database with all tables and no rows, its writer at work, on SQLite and on Postgres."""
+    found = Database(catalogue_url, sink)
     found.start()
     yield found
     found.close()

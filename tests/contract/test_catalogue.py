@@ -9,8 +9,8 @@ import orjson
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from app.db import charts, entries, leases, museum, repositories
-from app.db.charts import BlobFacts, Rivals
+from app.db import artifacts, charts, entries, leases, museum, repositories
+from app.db.charts import BlobFacts, Found
 from app.db.museum import MuseumFile
 from app.db.session import Database
 from app.db.tables import blobs, catalogue, chart_versions
@@ -77,14 +77,30 @@ async def test_rivals_are_the_same_version_and_another_chart_with_the_file_name(
     await database.write(put(mine))
     await database.write(put(other))
 
-    async def rivals(name: str, version: str, filename: str) -> Rivals:
-        return await database.read(
-            lambda connection: charts.find_rivals(connection, home_id(connection), name, version, filename=filename)
-        )
+    async def look_up(name: str, version: str, filename: str) -> Found:
+        row = make_row(name, version, filename=filename)
+        return (await database.read(lambda c: charts.look_up(c, "", row, version)))._replace(repository=None)
 
-    assert await rivals("a", "1-2.0", "a-1-2.0.tgz") == Rivals(BlobFacts(mine.digest, 100), ("a-1", "2.0.0"), "x.tgz")
-    assert await rivals("a", "1-2.0", "x.tgz") == Rivals(BlobFacts(mine.digest, 100), None, "x.tgz")
-    assert await rivals("b", "1.0.0", "b.tgz") == Rivals(None, None)
+    same = BlobFacts(mine.digest, 100)
+    assert await look_up("a", "1-2.0", "a-1-2.0.tgz") == Found(None, same, "x.tgz", ("a-1", "2.0.0"))
+    assert await look_up("a", "1-2.0", "x.tgz") == Found(None, same, "x.tgz")
+    assert await look_up("b", "1.0.0", "b.tgz") == Found()
+
+
+async def test_an_upload_learns_all_it_meets_by_one_question(database: Database) -> None:
+    row = make_row()
+    assert await database.read(lambda c: charts.look_up(c, "org", row, "1.0.0")) == Found()
+    await database.write(put(row, "org"))
+
+    def sign_and_tag(transaction: Transaction) -> None:
+        home = home_id(transaction.connection, "org")
+        charts.put_provenance(transaction, home, row.filename, BlobFacts("p", 7))
+        artifacts.put_tag(transaction, home, row.name, "1.0.0", "m", updated=1)
+
+    await database.write(sign_and_tag)
+    found = await database.read(lambda c: charts.look_up(c, "org", row, "1.0.0"))
+    assert found.repository == await database.read(lambda c: repositories.find(c, "org"))
+    assert found[1:] == (BlobFacts(row.digest, 100), row.filename, None, BlobFacts("p", 7), "m")
 
 
 async def test_repositories_do_not_see_each_other(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The one writer and the reads beside it, on SQLite and on Postgres: group commit, savepoints, revisions, outbox."""
+"""The one writer and the reads beside it, on SQLite and on Postgres: group commit, savepoints, revisions, segments."""
 
 from __future__ import annotations
 
@@ -14,18 +14,29 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select, text
 
-from app.db import charts, engine, ledger, repositories
-from app.db.ledger import OutboxRow
+from app.db import charts, engine, repositories
 from app.db.session import Committed, Database
-from app.db.tables import chart_versions, outbox
+from app.db.tables import chart_versions
 from app.db.transaction import Transaction
-from app.domain.ledger import parse_segment_key, read_segment
+from app.domain.ledger import Segment, parse_segment_key, read_segment, segment_key
 from app.errors import AppError, Kind
-from tests.contract.catalogue import home_id, in_one_commit, make_row, put, remove
+from storage import Objects, StorageUnavailable
+from storage.memory import MemoryStorage
+from tests.contract.catalogue import home_id, in_one_commit, make_row, put
 
 
-async def list_outbox(database: Database) -> list[OutboxRow]:
-    return await database.read(lambda connection: ledger.list_after(connection, 0))
+async def list_segments(sink: MemoryStorage) -> list[Segment]:
+    """Return the segments in storage, by repository and revision."""
+    found = []
+    for key in sorted([stat.key async for stat in sink.scan(".chartroom/ledger/")]):
+        name = parse_segment_key(key)
+        assert name is not None, key
+        found.append(read_segment(name, sink.read_now(key, 1 << 20) or b""))
+    return found
+
+
+def list_charts(segment: Segment) -> list[str]:
+    return [change["chart"] for change in segment.changes]
 
 
 async def count_versions(database: Database) -> int:
@@ -38,50 +49,101 @@ async def newest(database: Database) -> int:
 
 
 async def test_works_that_wait_together_share_one_commit_and_one_segment_for_each_repository(
-    database: Database,
+    database: Database, sink: MemoryStorage
 ) -> None:
     works = [put(make_row(version=f"1.{number}.0"), "ab"[number % 2]) for number in range(6)]
     answers = await in_one_commit(database, *works)
     assert {answer.result for answer in answers} == {1}
-    assert len({answer.outbox_id for answer in answers}) == 1
-    rows = await list_outbox(database)
-    segments = [read_segment(parse_segment_key(row.key), row.content) for row in rows]  # type: ignore[arg-type]
-    assert [(s.repository, s.revision, s.previous) for s in segments] == [("a", 1, 0), ("b", 1, 0)]
+    segments = await list_segments(sink)
+    assert [(s.header.repository, s.header.revision, s.header.previous) for s in segments] == [("a", 1, 0), ("b", 1, 0)]
     assert [[change["version"] for change in s.changes] for s in segments] == [
         ["1.0.0", "1.2.0", "1.4.0"], ["1.1.0", "1.3.0", "1.5.0"],
     ]  # fmt: skip
-    assert answers[0].outbox_id == rows[-1].id
+    assert len({s.header.commit for s in segments}) == 2
 
 
-async def test_a_conflict_in_one_work_spoils_no_other(database: Database) -> None:
+async def test_a_conflict_in_one_work_spoils_no_other(database: Database, sink: MemoryStorage) -> None:
     clash = make_row("b", filename="a-1.0.0.tgz")
     answers = await in_one_commit(database, put(make_row("a")), put(clash, ""), put(make_row("c")))
     assert [isinstance(answer, Committed) for answer in answers] == [True, False, True]
     assert "IntegrityError" in [kind.__name__ for kind in type(answers[1]).__mro__]
     assert await database.read(lambda c: charts.list_names(c, home_id(c))) == ["a", "c"]
-    (row,) = await list_outbox(database)
-    assert row.content.count(b'"op":"put"') == 2
-    assert b'"chart":"b"' not in row.content
+    (segment,) = await list_segments(sink)
+    assert list_charts(segment) == ["a", "c"]
 
 
-async def test_a_work_that_raises_leaves_nothing(database: Database) -> None:
+async def test_a_work_that_raises_leaves_nothing(database: Database, sink: MemoryStorage) -> None:
     def fail(transaction: Transaction) -> None:
         put(make_row(), "new")(transaction)
         raise AppError(Kind.LIMIT, "full")
 
     with pytest.raises(AppError, match="full"):
-        await database.write(fail)
-    assert (await count_versions(database), await newest(database), await list_outbox(database)) == (0, 0, [])
+        await database.write(fail, blobs=[(".chartroom/blobs/x", b"x")])
+    assert (await count_versions(database), await newest(database)) == (0, 0)
+    assert [stat.key async for stat in sink.scan()] == []
     assert await database.read(lambda connection: repositories.find(connection, "new")) is None
 
 
-async def test_a_work_that_notes_nothing_moves_no_revision(database: Database) -> None:
-    committed = await database.write(lambda transaction: transaction.revision)
-    assert committed == Committed(1, None)
+async def test_a_work_that_notes_nothing_moves_no_revision_and_stores_nothing(
+    database: Database, sink: MemoryStorage
+) -> None:
+    committed = await database.write(lambda transaction: transaction.revision, blobs=[(".chartroom/blobs/x", b"x")])
+    assert committed == Committed(1)
     assert await newest(database) == 0
+    assert [stat.key async for stat in sink.scan()] == []
 
 
-async def test_a_savepoint_inside_a_work_undoes_its_own_rows_and_lines_alone(database: Database) -> None:
+async def test_blobs_and_segments_are_stored_before_the_commit(database: Database, sink: MemoryStorage) -> None:
+    seen: list[tuple[int, int]] = []
+    store = sink.write_batch
+
+    def look(blobs: Objects, records: Objects) -> None:
+        store(blobs, records)
+        revision = database.read_now(repositories.get_catalogue).revision
+        seen.append((len(blobs) + len(records), revision))
+
+    sink.write_batch = look  # type: ignore[method-assign]
+    await database.write(put(make_row()), blobs=[(".chartroom/blobs/x", b"x")])
+    assert seen == [(2, 0)]
+    assert await newest(database) == 1
+
+
+async def test_what_storage_refuses_is_not_committed_and_is_gone(database: Database, sink: MemoryStorage) -> None:
+    store = sink.write_batch
+
+    def refuse(blobs: Objects, records: Objects) -> None:
+        store(blobs, records)  # it has them, and says that it does not
+        raise StorageUnavailable("no")
+
+    sink.write_batch = refuse  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await database.write(put(make_row()))
+    assert (await count_versions(database), await newest(database), await list_segments(sink)) == (0, 0, [])
+    sink.write_batch = store  # type: ignore[method-assign]
+    await database.write(put(make_row()))
+    assert [segment.header.revision for segment in await list_segments(sink)] == [1]
+
+
+async def test_a_segment_that_an_ended_process_left_is_gone_before_the_next_commit(
+    database: Database, sink: MemoryStorage, catalogue_url: str
+) -> None:
+    """It was stored, and its process ended before it could commit; another one goes on."""
+    await database.write(put(make_row("a")))
+    left = segment_key("", 2, "x", b"left")
+    sink.write_batch([], [(left, b"left")])
+    ended = Database(catalogue_url, sink)
+    assert ended._marker is not None
+    ended._marker.note(2, [left])
+    ended.close()
+    await database.write(put(make_row("b")))
+    assert [segment.header.revision for segment in await list_segments(sink)] == [1, 2]
+    await database.write(put(make_row("c")))
+    assert len(await list_segments(sink)) == 3
+
+
+async def test_a_savepoint_inside_a_work_undoes_its_own_rows_and_lines_alone(
+    database: Database, sink: MemoryStorage
+) -> None:
     def work(transaction: Transaction) -> None:
         put(make_row("a"))(transaction)
         with contextlib.suppress(ValueError), transaction.savepoint():
@@ -90,12 +152,14 @@ async def test_a_savepoint_inside_a_work_undoes_its_own_rows_and_lines_alone(dat
 
     await database.write(work)
     assert await database.read(lambda c: charts.list_names(c, home_id(c))) == ["a"]
-    (row,) = await list_outbox(database)
-    assert b'"chart":"b"' not in row.content
+    (segment,) = await list_segments(sink)
+    assert list_charts(segment) == ["a"]
 
 
-async def test_two_processes_take_turns_and_revisions_only_grow(database: Database, catalogue_url: str) -> None:
-    other = Database(catalogue_url)
+async def test_two_processes_take_turns_and_revisions_only_grow(
+    database: Database, sink: MemoryStorage, catalogue_url: str
+) -> None:
+    other = Database(catalogue_url, sink)
     other.start()
     try:
         writes = [
@@ -105,39 +169,19 @@ async def test_two_processes_take_turns_and_revisions_only_grow(database: Databa
         await asyncio.gather(*writes)
     finally:
         other.close()
-    segments = [parse_segment_key(row.key) for row in await list_outbox(database)]
-    revisions = [name.revision for name in segments if name]
-    assert all(before <= after for before, after in pairwise(revisions)), "outbox order is the order of commits"
+    headers = [segment.header for segment in await list_segments(sink)]
     for path in "xy":
-        chain = [
-            read_segment(name, row.content)
-            for row in await list_outbox(database)
-            if (name := parse_segment_key(row.key)) and name.folder == path
-        ]
-        assert [segment.previous for segment in chain] == [0, *(segment.revision for segment in chain[:-1])]
+        chain = [header for header in headers if header.repository == path]
+        assert [header.previous for header in chain] == [0, *(header.revision for header in chain[:-1])]
+        assert [header.parent for header in chain] == ["", *(header.commit for header in chain[:-1])]
         assert all(before.committed < after.committed for before, after in pairwise(chain))
-    assert await newest(database) == revisions[-1]
+    assert await newest(database) == max(header.revision for header in headers)
     assert await count_versions(database) == 60
 
 
-async def test_flushed_segments_leave_with_the_next_commit_and_their_ids_are_never_used_again(
-    database: Database,
-) -> None:
-    first = await database.write(put(make_row()))
-    database.flushed.upto = first.outbox_id or 0
-    assert len(await list_outbox(database)) == 1
-    second = await database.write(remove("web", "1.0.0"))
-    assert [row.id for row in await list_outbox(database)] == [second.outbox_id]
-    database.flushed.upto = second.outbox_id or 0
-    await database.write(lambda transaction: None)
-    assert await list_outbox(database) == []
-    third = await database.write(put(make_row()))
-    assert (third.outbox_id or 0) > (second.outbox_id or 0) > (first.outbox_id or 0)
-
-
-async def test_a_read_is_one_snapshot(database: Database, catalogue_url: str) -> None:
+async def test_a_read_is_one_snapshot(database: Database, sink: MemoryStorage, catalogue_url: str) -> None:
     await database.write(put(make_row("a")))
-    other = Database(catalogue_url)
+    other = Database(catalogue_url, sink)
     other.start()
 
     def look_twice(connection: Connection) -> tuple[int, int]:
@@ -155,9 +199,9 @@ async def test_a_read_is_one_snapshot(database: Database, catalogue_url: str) ->
 
 
 async def test_what_was_handed_over_before_closing_is_finished_and_later_writes_are_refused(
-    database: Database, catalogue_url: str
+    database: Database, sink: MemoryStorage, catalogue_url: str
 ) -> None:
-    closing = Database(catalogue_url)
+    closing = Database(catalogue_url, sink)
     closing.start()
     writes = [asyncio.ensure_future(closing.write(put(make_row(version=f"1.{n}.0")))) for n in range(100)]
     await asyncio.sleep(0)
@@ -177,7 +221,7 @@ async def test_a_writer_that_nobody_waits_for_any_more_goes_on(database: Databas
 
 
 async def test_a_connection_that_breaks_in_the_middle_stores_nobody_of_the_group(postgres_url: str) -> None:
-    database = Database(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    database = Database(postgres_url.replace("postgresql://", "postgresql+psycopg://"), MemoryStorage())
     database.start()
 
     def break_off(transaction: Transaction) -> None:
@@ -193,13 +237,15 @@ async def test_a_connection_that_breaks_in_the_middle_stores_nobody_of_the_group
 
 
 @pytest.fixture
-def sqlite_database(sqlite_floor: Path, tmp_path: Path) -> Database:
+def sqlite_database(sqlite_floor: Path, tmp_path: Path, sink: MemoryStorage) -> Database:
     path = tmp_path / "own.db"
     path.write_bytes(sqlite_floor.read_bytes())
-    return Database(f"sqlite:///{path}")
+    return Database(f"sqlite:///{path}", sink)
 
 
-async def test_a_full_disk_in_the_middle_stores_nobody_of_the_group(sqlite_database: Database) -> None:
+async def test_a_full_disk_in_the_middle_stores_nobody_of_the_group(
+    sqlite_database: Database, sink: MemoryStorage
+) -> None:
     """SQLite ends the whole transaction then; whoever goes on would commit for himself, without a revision."""
     database = sqlite_database
     database.start()
@@ -213,14 +259,16 @@ async def test_a_full_disk_in_the_middle_stores_nobody_of_the_group(sqlite_datab
             database, put(make_row("a")), limit(1), put(big), limit(10**6), put(make_row("b"))
         )
         assert [answer.kind for answer in answers] == [Kind.FULL] * 5
-        assert (await count_versions(database), await newest(database), await list_outbox(database)) == (0, 0, [])
+        assert (await count_versions(database), await newest(database), await list_segments(sink)) == (0, 0, [])
         await database.write(limit(10**6))
         assert (await database.write(put(big))).result == 1
     finally:
         database.close()
 
 
-async def test_a_transaction_that_ends_under_a_work_stores_nobody_of_the_group(sqlite_database: Database) -> None:
+async def test_a_transaction_that_ends_under_a_work_stores_nobody_of_the_group(
+    sqlite_database: Database, sink: MemoryStorage
+) -> None:
     """SQLite does so by itself when the disk fails."""
     database = sqlite_database
     database.start()
@@ -234,7 +282,7 @@ async def test_a_transaction_that_ends_under_a_work_stores_nobody_of_the_group(s
     try:
         answers = await in_one_commit(database, put(make_row("a")), end, put(make_row("b")))
         assert [isinstance(answer, Committed) for answer in answers] == [False] * 3
-        assert (await count_versions(database), await newest(database), await list_outbox(database)) == (0, 0, [])
+        assert (await count_versions(database), await newest(database), await list_segments(sink)) == (0, 0, [])
         assert (await database.write(put(make_row("c")))).result == 1
     finally:
         database.close()
@@ -244,7 +292,7 @@ async def test_a_database_that_another_process_locks_is_unavailable(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
-    database = Database(str(sqlite_database.engine.url))
+    database = Database(str(sqlite_database.engine.url), MemoryStorage())
     database.start()
     holder = sqlite3.connect(str(database.engine.url.database), isolation_level=None)
     try:
@@ -276,7 +324,7 @@ async def test_watching_for_commits_lets_no_lock_go(sqlite_database: Database) -
     So another process must find the database locked while we write, whoever begins or ends to watch meanwhile.
     """
     path = str(sqlite_database.engine.url.database)
-    other = Database(str(sqlite_database.engine.url))
+    other = Database(str(sqlite_database.engine.url), MemoryStorage())
     sqlite_database.start()
     said: list[str] = []
 
@@ -297,7 +345,7 @@ async def test_watching_for_commits_lets_no_lock_go(sqlite_database: Database) -
 
 
 async def test_the_data_version_moves_with_every_commit_of_any_process(sqlite_database: Database) -> None:
-    reader, writer = sqlite_database, Database(str(sqlite_database.engine.url))
+    reader, writer = sqlite_database, Database(str(sqlite_database.engine.url), MemoryStorage())
     writer.start()
     reader.start()
     try:
@@ -310,16 +358,3 @@ async def test_the_data_version_moves_with_every_commit_of_any_process(sqlite_da
     finally:
         reader.close()
         writer.close()
-
-
-async def test_the_outbox_survives_in_the_order_of_ids(database: Database) -> None:
-    def add(transaction: Transaction) -> list[int]:
-        return [ledger.add(transaction.connection, f"key {number}", bytes([number])) for number in (3, 1, 2)]
-
-    ids = (await database.write(add)).result
-    assert ids == sorted(ids)
-    found = await database.read(lambda connection: ledger.list_after(connection, ids[0]))
-    assert found == [OutboxRow(ids[1], "key 1", b"\x01"), OutboxRow(ids[2], "key 2", b"\x02")]
-    await database.write(lambda transaction: ledger.remove_flushed(transaction.connection, ids[1]))
-    remaining = await database.read(lambda connection: connection.scalars(select(outbox.c.id)).all())
-    assert remaining == [ids[2]]

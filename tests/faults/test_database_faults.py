@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from app.db import engine
-from app.domain.ledger import render_change, render_segment, segment_key
+from app.domain.ledger import Header, render_change, render_segment, segment_key
 from tests.api.conftest import Rooms
 from tests.api.wire import push, sign
 from tests.charts import make_chart
@@ -100,8 +100,7 @@ async def test_a_segment_that_this_version_cannot_read_is_named_and_nothing_is_t
     async with open_house(tmp_path) as (client, _house):
         await push(client, make_chart())
     line = render_change("put", "something-newer", name="x")
-    header = {"repository": "", "revision": 2, "previous": 1, "catalogue": "0" * 32, "committed": 1}
-    content = render_segment([line], **header)  # type: ignore[arg-type]
+    content = render_segment(Header("", 2, 1, "0" * 32, 1), [line])
     (tmp_path / segment_key("", 2, "0" * 32, content)).write_bytes(content)
     with structlog.testing.capture_logs() as logs:
         async with open_house(tmp_path) as (client, _house):

@@ -23,7 +23,7 @@ from app.db.session import Database
 from app.domain import times
 from app.domain.artifact import HELM_CONFIG, File, derive
 from app.domain.index import render_entry
-from app.domain.ledger import render_change, render_entry_change, render_segment, repository_folder, segment_key
+from app.domain.ledger import Header, render_change, render_entry_change, render_segment, repository_folder, segment_key
 from app.domain.metadata import Dependency, Maintainer, Metadata
 from app.domain.names import archive_name
 from app.domain.oci import MANIFEST_TYPE, tag_of
@@ -94,7 +94,7 @@ class _Filler:
         self._identity = repositories.get_catalogue(connection).identity
         self._repository = repositories.get_or_create(connection, "").id
         self._charts: dict[str, dict[str, Any]] = {}
-        self._revision = 0
+        self._revision, self._id = 0, ""
         kept = (tables.blobs, tables.manifests, tables.links, tables.tags)
         self._artifacts: dict[Table, list[dict[str, Any]]] = {table: [] for table in kept}
 
@@ -112,17 +112,17 @@ class _Filler:
                 self._connection.execute(insert(table), waiting)
                 waiting.clear()
         self._connection.execute(insert(tables.charts), list(self._charts.values()))
-        repositories.touch(self._connection, self._repository, self._revision, committed)
+        repositories.touch(self._connection, self._repository, self._revision, committed, self._id)
         repositories.move_revision(self._connection, self._revision)
 
     def _commit(self, group: list[Given], committed: int) -> list[dict[str, Any]]:
         self._revision += 1
         lines: list[bytes] = []
         rows = [self._add(given, lines, committed) for given in group]
+        parent, self._id = self._id, f"{self._revision:016x}"
         content = render_segment(
-            lines, repository="", revision=self._revision, previous=self._revision - 1,
-            catalogue=self._identity, committed=committed,
-        )  # fmt: skip
+            Header("", self._revision, self._revision - 1, self._identity, committed, self._id, parent), lines
+        )
         (self._folder / segment_key("", self._revision, self._identity, content)).write_bytes(content)
         return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from app.db import tables
 from app.db.session import Database
 from app.domain.ledger import ROOT, Segment, parse_segment_key, read_segment
 from app.services.replay import Replay
-from storage import Storage, StorageUnavailable
+from storage import Objects, Storage, StorageUnavailable
 from storage.filesystem import FilesystemStorage
 from tests.charts import make_chart
 
@@ -36,14 +36,26 @@ _REPLAYED = (
 
 
 class FailingStorage(FilesystemStorage):
-    """A folder that takes no ledger segments while `failing`."""
+    """A folder that takes no batches (blobs and ledger segments of a commit) while `failing`.
+
+    With `keeps` it has taken them all the same when it says so, and removes nothing, as a bucket may that is cut off.
+    """
 
     failing = False
+    keeps = False
 
-    async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
-        if self.failing and key.startswith(".chartroom/ledger/"):
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        if self.keeps:
+            super().write_batch(blobs, records)
+        if self.failing:
             raise StorageUnavailable("refused")
-        await super().put(key, content)
+        if not self.keeps:
+            super().write_batch(blobs, records)
+
+    def discard(self, keys: Sequence[str]) -> None:
+        if self.keeps and self.failing:
+            raise StorageUnavailable("refused")
+        super().discard(keys)
 
 
 def make_numbered(number: int, **chart_yaml: object) -> bytes:
@@ -115,11 +127,14 @@ async def read_chain(storage: Storage) -> dict[str, list[Segment]]:
         assert name is not None, key
         if not name.snapshot:
             segment = read_segment(name, await read_object(storage, key))
-            chains.setdefault(segment.repository, []).append(segment)
+            chains.setdefault(segment.header.repository, []).append(segment)
     for chain in chains.values():
-        assert chain[0].previous == 0
-        assert all(after.previous == before.revision for before, after in pairwise(chain))
-        assert all(after.committed > before.committed for before, after in pairwise(chain))
+        headers = [segment.header for segment in chain]
+        assert (headers[0].previous, headers[0].parent) == (0, "")
+        assert len({header.commit for header in headers}) == len(headers)
+        for before, after in pairwise(headers):
+            assert (after.previous, after.parent) == (before.revision, before.commit)
+            assert after.committed > before.committed
     return chains
 
 

@@ -29,7 +29,7 @@ class BusyDatabase(Database):
     """A database in which somebody else commits after each read, while there is something to do."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        super().__init__(url, MemoryStorage())
         self.after_read: list[Callable[[], Awaitable[object]]] = []
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -133,7 +133,8 @@ async def test_a_replay_lets_an_index_that_is_being_built_go_first(
     sqlite_floor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copyfile(sqlite_floor, tmp_path / "charts.db")
-    database, storage = Database(f"sqlite:///{tmp_path / 'charts.db'}"), MemoryStorage()
+    storage = MemoryStorage()
+    database = Database(f"sqlite:///{tmp_path / 'charts.db'}", storage)
     may_end, ended = threading.Event(), list[str]()
     fill = Rope.fill
 

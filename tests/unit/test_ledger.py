@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from app.domain.ledger import (
     ROOT,
+    Header,
     SegmentName,
     blob_key,
     parse_segment_key,
+    read_header,
     read_segment,
     render_change,
     render_entry_change,
@@ -28,9 +30,7 @@ _PATHS = st.lists(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_
 
 def make_segment(repository: str = "org/web", revision: int = 12) -> bytes:
     lines = [render_entry_change({"chart": "web"}, b'{"a":1.0,"b":"\\u0085"}'), render_change("remove", "version", n=2)]
-    return render_segment(
-        lines, repository=repository, revision=revision, previous=7, catalogue="c0ffee", committed=2**63 - 1
-    )
+    return render_segment(Header(repository, revision, 7, "c0ffee", 2**63 - 1, "id", "id before"), lines)
 
 
 def test_a_segment_reads_back_as_it_was_written() -> None:
@@ -38,12 +38,16 @@ def test_a_segment_reads_back_as_it_was_written() -> None:
     name = parse_segment_key(segment_key("org/web", 12, "c0ffee", content))
     assert name == SegmentName("org%2Fweb", 12, "c0ffee", hashlib.sha256(content).hexdigest()[:32], False)
     found = read_segment(name, content)
-    assert (found.repository, found.revision, found.previous) == ("org/web", 12, 7)
-    assert (found.catalogue, found.committed) == ("c0ffee", 2**63 - 1)
+    assert found.header == Header("org/web", 12, 7, "c0ffee", 2**63 - 1, "id", "id before")
     assert found.changes == (
         {"op": "put", "kind": "version", "chart": "web", "entry": b'{"a":1.0,"b":"\\u0085"}'},
         {"op": "remove", "kind": "version", "n": 2},
     )
+
+
+def test_a_header_of_an_older_version_has_no_ids() -> None:
+    line = b'{"ledger":1,"repository":"","revision":2,"previous":1,"catalogue":"c0ffee","committed":3}'
+    assert read_header(line) == Header("", 2, 1, "c0ffee", 3, "", "")
 
 
 def test_each_change_is_a_line() -> None:
