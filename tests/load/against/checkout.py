@@ -21,7 +21,8 @@ from tests.load.generated import make_archive
 from tests.load.uploading import upload_all
 
 _NOT_PASSED_ON = re.compile(r"CHARTROOM_|COVERAGE_|PYTHON|REQUIRE$")
-_LOADED = re.compile(r"^# (?:code object from|.* matches) '?(/[^']+\.py)c?'?$", re.MULTILINE)
+# With PYTHONVERBOSE: "# code object from /PATH.py", or "# /CACHE.pyc matches /PATH.py".
+_LOADED = re.compile(r"^# (?:code object from|.* matches) (/.+\.py)$", re.MULTILINE)
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 
 

@@ -39,8 +39,9 @@ def run(other: Path, names: list[str], *, tiny: bool, kept: Path | None, say: Ca
 def _describe(rounds: int, counted: int) -> str:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"Medians of {rounds} rounds ({counted} of what is counted) in which both took turns. A ratio is ours by theirs:"
-        " the median of the rounds' ratios, then the least and the greatest.\n"
+        f"Medians of {rounds} rounds ({counted} of what is counted) in which both took turns.\n"
+        "A ratio is ours by theirs: the median of the rounds' ratios, then the least and the greatest.\n"
         "CPU is that of the server with its children, or of the command, for one operation.\n"
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load averages at the end {load}; reads by {load_tool()}."
+        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load averages at the end {load}; "
+        f"reads by {load_tool()}."
     )

@@ -94,8 +94,8 @@ def _render_line(line: Line) -> tuple[str, ...]:
     cells = _render_summary(
         [one.value for one in ours], [one.value for one in theirs], lambda value: f"{_short(value)} {unit}"
     )
-    spent = [[one.cpu for one in readings if one.cpu is not None] for readings in (ours, theirs)]
-    return (line.name, *cells, *(_render_summary(*spent, _show_cpu) if all(spent) else [""] * 4))
+    our_cpu, their_cpu = ([one.cpu for one in readings if one.cpu is not None] for readings in (ours, theirs))
+    return (line.name, *cells, *(_render_summary(our_cpu, their_cpu, _show_cpu) if our_cpu else [""] * 4))
 
 
 def _render_summary(ours: Sequence[float], theirs: Sequence[float], show: Callable[[float], str]) -> list[str]:
