@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +18,8 @@ def list_processes(root: int) -> list[int]:
     found = [root]
     for process in found:
         for children in Path(f"/proc/{process}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
+            with suppress(OSError):  # a thread, or the process, has just ended
+                found += map(int, children.read_text().split())
     return found
 
 
@@ -27,7 +29,7 @@ def read_cpu(root: int) -> float:
     for process in list_processes(root):
         try:
             stat = Path(f"/proc/{process}/stat").read_text()
-        except FileNotFoundError:  # it has just ended: its parent has its time
+        except OSError:  # it has just ended: its parent has its time
             continue
         ticks += sum(map(int, stat.rpartition(")")[2].split()[_UTIME : _CHILDREN_STIME + 1]))
     return ticks * _TICK

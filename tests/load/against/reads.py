@@ -23,6 +23,7 @@ def index_304(pair: Pair) -> list[Line]:
 
     def find_load(connection: Connection, seconds: float) -> Load:
         etag = connection.get(_INDEX).headers["etag"]
+        assert connection.get(_INDEX, if_none_match=etag).status == 304
         return Load([_INDEX], seconds, headers=(("If-None-Match", etag),))
 
     return _read(pair, "index-304", find_load)

@@ -32,7 +32,7 @@ class Line:
     broken: bool = False
 
 
-def take_turns(turns: Mapping[str, Turn], rounds: int, *, warm: bool = True) -> list[Line]:
+def take_turns(turns: dict[str, Turn], rounds: int, *, warm: bool = True) -> list[Line]:
     """Let the sides take turns; return a line for each name that they read.
 
     Each round starts with the other side. With `warm`, a turn of each before the first round is not counted.
@@ -42,7 +42,7 @@ def take_turns(turns: Mapping[str, Turn], rounds: int, *, warm: bool = True) -> 
             turn()
     lines: dict[str, Line] = {}
     for number in range(rounds):
-        for side in sorted(turns, reverse=number % 2 == 1):
+        for side in turns if number % 2 == 0 else reversed(turns):
             for name, reading in turns[side]().items():
                 line = lines.setdefault(name, Line(name, {name: [] for name in turns}))
                 line.readings[side].append(reading)
@@ -84,6 +84,11 @@ def render(lines: Sequence[Line]) -> str:
     ]
     shown.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(shown) + "\n"
+
+
+def render_line(line: Line) -> str:
+    """Return a line's numbers in the order of the table."""
+    return "  ".join(filter(None, _render_line(line)))
 
 
 def _render_line(line: Line) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from tests.load.against.buckets import upload_s3
 from tests.load.against.imports import import_folder
 from tests.load.against.pair import Pair
 from tests.load.against.reads import archive_20k, index_304, index_small
-from tests.load.against.rounds import Line
+from tests.load.against.rounds import Line, render_line
 from tests.load.against.statements import statements
 from tests.load.against.stores import UnavailableError
 from tests.load.against.syncs import syncs
@@ -33,14 +33,21 @@ ROWS: dict[str, Row] = {
 
 
 def measure_rows(pair: Pair, names: list[str], say: Callable[[str], None]) -> Iterator[Line]:
-    """Measure rows one after the other. One that breaks off says so in its line, and the others are measured."""
+    """Measure rows one after the other; their lines are said as they come."""
     for name in names:
         say(name)
-        try:
-            yield from ROWS[name](pair)
-        except UnavailableError as error:
-            yield Line(name, note=f"not measured: {error}")
-        except Exception as error:
-            traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            yield Line(name, note=f"broke off: {reason}", broken=True)
+        for line in _measure_row(pair, name):
+            say(f"  {render_line(line)}")
+            yield line
+
+
+def _measure_row(pair: Pair, name: str) -> list[Line]:
+    """Return a row's lines. One that breaks off says so in its line, and the others are still measured."""
+    try:
+        return ROWS[name](pair)
+    except UnavailableError as error:
+        return [Line(name, note=f"not measured: {error}")]
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return [Line(name, note=f"broke off: {reason}", broken=True)]
