@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from tests.load.uploading import CLIENTS, upload_all
 _SYNCING = ("fsync", "fdatasync", "sync_file_range", "syncfs", "sync")
 _WRITING = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 _OPENING = ("open", "openat", "openat2", "creat")
-_TRACED = ",".join(f"?{name}" for name in (*_SYNCING, "msync", *_WRITING, *_OPENING, "close", "fcntl"))
+_TRACED = (*_SYNCING, "msync", "pwritev2", *_OPENING)
+_TRACED_WITH_WRITES = (*_TRACED, *_WRITING, "close")
+_PROBES = 16  # uploads that show how files are opened
 _SETTLE_SECONDS = 0.3
 
 # 1234 1700000000.123456 fdatasync(7) = 0, or cut in two: fdatasync(7 <unfinished ...>, <... fdatasync resumed>) = 0
@@ -31,29 +33,14 @@ _SYNC_WRITE = re.compile(r"\bRWF_D?SYNC\b")
 
 def syncs(pair: Pair) -> list[Line]:
     """Syncs an upload costs with 1 client and with 8: the median of a few rounds; how long they take is not said."""
-    strace = shutil.which("strace")
-    if strace is None:
+    if shutil.which("strace") is None:
         raise UnavailableError("strace is not installed")
 
     def start(side: Checkout, running: ExitStack) -> Turn:
         log = pair.stores.make_folder() / "strace"
-        # With -D strace is the child, and the server's process is ours to measure and to end.
-        under = [
-            strace,
-            "-D",
-            "-f",
-            "-qq",
-            "--seccomp-bpf",
-            "-ttt",
-            "-s",
-            "0",
-            "-o",
-            str(log),
-            "-e",
-            f"trace={_TRACED}",
-        ]
+        calls = _TRACED_WITH_WRITES if _opens_for_sync(pair, side) else _TRACED
         store = pair.stores.on_folder(side.name, pair.scale.many)
-        server = running.enter_context(side.serve(store, under=under))
+        server = running.enter_context(side.serve(store, under=_strace(log, calls)))
         supply = pair.supply(side, pair.scale.many)
 
         def turn() -> dict[str, Reading]:
@@ -70,6 +57,24 @@ def syncs(pair: Pair) -> list[Line]:
         return turn
 
     return pair.compare(start, rounds=pair.scale.counted)
+
+
+def _opens_for_sync(pair: Pair, side: Checkout) -> bool:
+    """Return whether an upload opens files whose every write syncs.
+
+    Only then are writes traced: SQLite makes 60 of them an upload, and a traced call takes ten times as long, so that
+    other uploads would come together.
+    """
+    log = pair.stores.make_folder() / "strace"
+    with side.serve(pair.stores.on_folder(side.name, pair.scale.many), under=_strace(log, _OPENING)) as server:
+        upload_all(server.url, pair.supply(side, pair.scale.many).take(_PROBES))
+    return any(_SYNC_FLAG.search(line) for line in _read_lines(log))
+
+
+def _strace(log: Path, calls: Sequence[str]) -> list[str]:
+    """Return the command that traces another. With -D strace is the child, and the server's process is ours to end."""
+    trace = "trace=" + ",".join(f"?{name}" for name in calls)
+    return ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-ttt", "-s", "0", "-o", str(log), "-e", trace]
 
 
 def _read_lines(log: Path) -> list[str]:
@@ -102,8 +107,6 @@ def _is_sync(name: str, arguments: str, synced: set[str]) -> bool:
         return True
     if name == "msync":
         return "MS_SYNC" in arguments
-    if name == "fcntl" and "F_SETFL" in arguments and _SYNC_FLAG.search(arguments):
-        synced.add(_file_of(arguments))
     return name in _WRITING and (_file_of(arguments) in synced or _SYNC_WRITE.search(arguments) is not None)
 
 
