@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.load.against.buckets import Span, longest_chain
-from tests.load.against.checkout import find_checkout, prove_origin
+from tests.load.against.checkout import Checkout, Store, find_checkout, prove_origin
 from tests.load.against.pair import Pair, open_pair
 from tests.load.against.processes import read_cpu
 from tests.load.against.rounds import OURS, THEIRS, Line, Reading, render, take_turns
@@ -22,7 +23,7 @@ from tests.load.against.scale import TINY
 from tests.load.against.stores import UnavailableError
 from tests.load.against.syncs import find_syncs
 from tests.load.servers import ROOT
-from tests.needs import missing
+from tests.needs import find_postgres, missing
 
 pytestmark = pytest.mark.load
 
@@ -91,6 +92,24 @@ def test_a_server_that_imports_from_another_checkout_is_refused(other: Path, tmp
         prove_origin(find_checkout(THEIRS, torn))
 
 
+def test_kept_stores_are_opened_by_the_next_run(other: Path, tmp_path: Path) -> None:
+    find_postgres("postgres")
+    sides = find_checkout(OURS, ROOT), find_checkout(THEIRS, other)
+    made: list[str] = []
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        with open_pair(*sides, tmp_path / run, TINY, kept=tmp_path / "kept", say=made.append) as opened:
+            folder, postgres = opened.stores.on_folder(OURS, 20), opened.stores.on_postgres(OURS, 20)
+            counts = [_count_versions(opened.sides[0], store) for store in (folder, postgres)]
+        assert counts == [20, 20]
+    assert len(made) == 2  # both by the first run
+
+
+def _count_versions(side: Checkout, store: Store) -> int:
+    with side.serve(store) as server:
+        return sum(map(len, httpx.get(f"{server.url}/index.yaml").json()["entries"].values()))
+
+
 def test_cpu_time_is_that_of_a_process_and_of_its_children_running_and_ended() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass\n"
     burn_and_stay = f"{burn}print(flush=True)\ninput()"
@@ -122,7 +141,7 @@ def test_rounds_alternate_and_the_median_of_their_ratios_counts() -> None:
     assert order == [OURS, THEIRS, OURS, THEIRS, THEIRS, OURS, OURS, THEIRS]
     cells = [cell.strip() for cell in render([line]).splitlines()[2].split("|")[1:-1]]
     assert cells == [
-        "work", "20 /s", "10 /s", "1.000", "0.500..3.000", "50.000 ms", "100.000 ms", "1.000", "0.333..2.000"
+        "work", "20 /s", "10 /s", "1.000", "0.750..2.000", "50.000 ms", "100.000 ms", "1.000", "0.667..1.500"
     ]  # fmt: skip
     assert "not measured: why" in render([Line("other", note="not measured: why")])
 

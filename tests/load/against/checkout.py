@@ -83,7 +83,12 @@ class Checkout:
             process = subprocess.Popen(
                 command, cwd=self.root, env=self._environment(store), stdout=said, stderr=subprocess.STDOUT
             )
-            _, status, used = os.wait4(process.pid, 0)
+            try:
+                _, status, used = os.wait4(process.pid, 0)
+            except BaseException:  # we are told to stop
+                process.kill()
+                process.wait()
+                raise
             seconds = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:

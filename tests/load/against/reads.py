@@ -59,4 +59,4 @@ def _read(pair: Pair, name: str, find_load: Callable[[Connection, float], Load])
 
         return turn
 
-    return pair.compare(start)
+    return pair.compare(start, rounds=pair.scale.reads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 
 OURS, THEIRS = "ours", "theirs"
 
@@ -51,19 +51,20 @@ def take_turns(turns: dict[str, Turn], rounds: int, *, warm: bool = True) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Medians of both sides; the median, least and greatest of the rounds' ratios, ours by theirs."""
+    """Medians of both sides; the median and the quartiles of the rounds' ratios, ours by theirs."""
 
     ours: float
     theirs: float
     ratio: float
-    least: float
-    most: float
+    lower: float
+    upper: float
 
 
 def summarize(ours: Sequence[float], theirs: Sequence[float]) -> Summary:
     """Return what the rounds came to. Where theirs is 0, a ratio is 1 if ours is 0 too, else infinite."""
     ratios = [_divide(a, b) for a, b in zip(ours, theirs, strict=True)]
-    return Summary(median(ours), median(theirs), median(ratios), min(ratios), max(ratios))
+    lower, _, upper = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    return Summary(median(ours), median(theirs), median(ratios), lower, upper)
 
 
 def _divide(ours: float, theirs: float) -> float:
@@ -72,7 +73,7 @@ def _divide(ours: float, theirs: float) -> float:
     return float("inf") if ours else 1.0
 
 
-_HEAD = ("row", "ours", "theirs", "ours/theirs", "rounds", "CPU ours", "CPU theirs", "ours/theirs", "rounds")
+_HEAD = ("row", "ours", "theirs", "ours/theirs", "quartiles", "CPU ours", "CPU theirs", "ours/theirs", "quartiles")
 
 
 def render(lines: Sequence[Line]) -> str:
@@ -105,7 +106,7 @@ def _render_line(line: Line) -> tuple[str, ...]:
 
 def _render_summary(ours: Sequence[float], theirs: Sequence[float], show: Callable[[float], str]) -> list[str]:
     found = summarize(ours, theirs)
-    return [show(found.ours), show(found.theirs), f"{found.ratio:.3f}", f"{found.least:.3f}..{found.most:.3f}"]
+    return [show(found.ours), show(found.theirs), f"{found.ratio:.3f}", f"{found.lower:.3f}..{found.upper:.3f}"]
 
 
 def _short(value: float) -> str:

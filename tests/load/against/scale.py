@@ -10,6 +10,7 @@ class Scale:
     """Counts of one turn; `seconds` is one turn of a read."""
 
     rounds: int
+    reads: int  # rounds of reads: CPU within a few percent needs more of them
     counted: int  # rounds of what is counted, not timed
     seconds: float
     many: int  # versions of the large store
@@ -24,11 +25,11 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=7, counted=3, seconds=2.0, many=100_000, few=100, small=64, uploads=400, uploads_alone=200,
+    rounds=7, reads=21, counted=3, seconds=1.0, many=100_000, few=100, small=64, uploads=400, uploads_alone=200,
     uploads_traced=400, uploads_slow=20, uploads_logged=40, imported=10_000,
 )  # fmt: skip
 
 TINY = Scale(
-    rounds=1, counted=1, seconds=0.1, many=60, few=20, small=8, uploads=16, uploads_alone=4,
+    rounds=1, reads=1, counted=1, seconds=0.1, many=60, few=20, small=8, uploads=16, uploads_alone=4,
     uploads_traced=16, uploads_slow=2, uploads_logged=4, imported=40,
 )  # fmt: skip

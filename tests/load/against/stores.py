@@ -6,10 +6,11 @@ A newer checkout opens an older store, so the other checkout should be the older
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from psycopg import sql
 
 from tests.load.against.checkout import Checkout, Store
 from tests.load.generated import make_archive, make_tiny_archive, name_chart
+from tests.needs import find_postgres
 from tests.postgres import PostgresServer, postgres_server
 
 _PER_CHART = 10
@@ -36,7 +38,7 @@ class Stores:
     def __init__(self, maker: Checkout, folder: Path, kept: Path | None, say: Callable[[str], None]) -> None:
         self._maker = maker
         self._folder = folder
-        self._kept = kept
+        self._kept = kept or folder
         self._say = say
         self._running = ExitStack()
         self._postgres: PostgresServer | None = None
@@ -89,27 +91,48 @@ class Stores:
 
     def _fill(self, versions: int, size: int) -> Path:
         """Return a folder store with so many versions; their archives have `size` bytes, or only a Chart.yaml."""
-        name = f"{self._maker.commit()}-{versions}-{size}"
-        kept = self._kept / name if self._kept else self._folder / name
-        if kept.exists():
-            return kept
-        self._say(f"  importing {versions:,} versions with the other checkout")
-        made = kept.with_name(f"{name}.unfinished")
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=self._folder) as source:
-            _write_archives(Path(source), versions, size)
-            self._maker.run("import", source, store=Store(str(made)))
-        return made.rename(kept)
+        kept = self._kept / f"{self._maker.commit()}-{versions}-{size}"
+        if not kept.exists():
+            self._say(f"  importing {versions:,} versions with the other checkout")
+            with _unfinished(kept) as made:
+                self._import(versions, size, Store(str(made)))
+        return kept
 
     def _fill_postgres(self, versions: int) -> tuple[Path, str]:
-        """Return a folder store, and the Postgres database that the other checkout made from it."""
+        """Return a folder store, and its database on Postgres; the database is kept as a dump."""
         database = self.create_database()
-        folder = self.make_folder()
-        shutil.copytree(self._filled(versions, 0), folder, dirs_exist_ok=True)
-        self._say("  making its database on Postgres with the other checkout")
-        self._maker.run("reindex", store=Store(str(folder), self.postgres().url(database)))
-        return folder, database
+        url = self.postgres().url(database)
+        kept = self._kept / f"{self._maker.commit()}-{versions}-postgres"
+        if kept.exists():
+            subprocess.run([find_postgres("pg_restore"), "--dbname", url, kept / "dump"], check=True)
+        else:
+            self._say(f"  importing {versions:,} versions with the other checkout, on Postgres")
+            with self.connect() as connection:  # copies do not inherit it
+                name = sql.Identifier(database)
+                connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
+            with _unfinished(kept) as made:
+                self._import(versions, 0, Store(str(made / "store"), url))
+                command = [find_postgres("pg_dump"), "--format=custom", "--dbname", url, "--file", made / "dump"]
+                subprocess.run([*map(str, command)], check=True)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        return kept / "store", database
+
+    def _import(self, versions: int, size: int, store: Store) -> None:
+        """Let the other checkout import so many archives, which are made first."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as source:
+            _write_archives(Path(source), versions, size)
+            self._maker.run("import", source, store=store)
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """Make a folder under another name; it gets its own when the block has ended well."""
+    made = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    yield made
+    made.rename(folder)
 
 
 def _write_archives(folder: Path, count: int, size: int) -> None:
