@@ -38,8 +38,8 @@ format: setup ## rewrite the code in its form
 check: lint ## lint, then tests with coverage: what CI runs
 	$(BIN)/pytest -rs $(SIDE_BY_SIDE) --cov --cov-report=term-missing:skip-covered
 
-bench: setup ## measure speed against peers; writes tests/load/RESULTS.md
-	$(BIN)/python -m tests.load
+bench: setup ## measure speed against peers, or AGAINST=PATH, another checkout; writes tests/load/RESULTS.md
+	$(BIN)/python -m tests.load $(if $(AGAINST),--against '$(AGAINST)' $(if $(STORES),--stores '$(STORES)') $(ROWS))
 
 clean: ## remove what setup and the tests made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -18,6 +18,7 @@ _INSTALL = {
     "helm": "put helm on PATH, or name it in HELM3 or HELM4",
     "docker-registry": "install the reference registry (Debian: docker-registry)",
     "skopeo": "install skopeo (Debian: skopeo)",
+    "strace": "install strace (Debian: strace)",
     "gpg": "install GnuPG (Debian: gnupg)",
     "incubator": "name a folder with index.yaml and packages/ in CHARTROOM_TEST_INCUBATOR",
     "helm-sdk": "pip install helm-python-sdk (Linux only)",

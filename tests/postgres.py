@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +78,8 @@ def driver_url(url: str) -> str:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """Run a server until the block ends; skip the test if the machine has none."""
+def postgres_server(*settings: str) -> Iterator[PostgresServer]:
+    """Run a server until the block ends, with settings (name=value) over ours; skip the test if there is none."""
     initdb, program = find_postgres("initdb"), find_postgres("postgres")
     owner = _find_owner()
     folder = Path(tempfile.mkdtemp(prefix="chartroom-pg-"))  # a short path: a socket's ends at 107 bytes
@@ -94,7 +94,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **owner)
         server = PostgresServer(folder, name)
-        with _running([program, "-D", data, "-k", str(folder)], server, owner):
+        with _running([program, "-D", data, "-k", str(folder)], settings, server, owner):
             server.lay_floor()
             yield server
     finally:
@@ -115,8 +115,10 @@ def _find_owner() -> dict[str, Any]:
 
 
 @contextmanager
-def _running(command: list[str], server: PostgresServer, owner: dict[str, Any]) -> Iterator[None]:
-    for setting in _SETTINGS:
+def _running(
+    command: list[str], settings: Sequence[str], server: PostgresServer, owner: dict[str, Any]
+) -> Iterator[None]:
+    for setting in (*_SETTINGS, *settings):
         command += ["-c", setting]
     log = server.folder / "log"
     with log.open("wb") as stream:

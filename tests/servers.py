@@ -102,6 +102,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One connection to the proxy. Faults use `forward` and `answer`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits up to 40 ms for the client to confirm the head
     owner: ClassVar[FaultyProxy]
 
     def handle_any(self) -> None:

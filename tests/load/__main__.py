@@ -1,4 +1,7 @@
-"""`python -m tests.load [ROW...]`: measure all rows or some, print the table; a whole run is written to RESULTS.md."""
+"""`python -m tests.load [ROW...]`: measure all rows or some, print the table; a whole run is written to RESULTS.md.
+
+With `--against PATH`, another checkout of this project is measured beside this one, in rows of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.load.against import command
+from tests.load.against.rows import ROWS as PAIRED_ROWS
 from tests.load.bench import Bench
 from tests.load.client import measure_client
 from tests.load.findings import MISSED, Finding
@@ -47,11 +52,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of: {', '.join(ROWS)} (default: all)")
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that it works; writes nothing")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH",
+        help=f"measure the checkout at PATH beside this one; rows: {', '.join(PAIRED_ROWS)}",
+    )  # fmt: skip
+    parser.add_argument("--stores", type=Path, metavar="FOLDER", help="keep filled stores here for the next --against")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.rows if name not in ROWS]
+    known = PAIRED_ROWS if arguments.against else ROWS
+    unknown = [name for name in arguments.rows if name not in known]
     if unknown:
-        parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+        parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(known)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended too
+    if arguments.against:
+        _measure_against(parser, arguments)
+    else:
+        _measure(arguments)
+
+
+def _measure_against(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    try:
+        complete = command.run(
+            arguments.against, arguments.rows, tiny=arguments.tiny, kept=arguments.stores, say=_say
+        )  # fmt: skip
+    except ValueError as error:
+        parser.error(str(error))
+    sys.exit(0 if complete else 1)
+
+
+def _measure(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chartroom-bench-") as folder:
         bench = Bench(Path(folder), TINY if arguments.tiny else FULL, _say)

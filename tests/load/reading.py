@@ -29,10 +29,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What came of it, each per second."""
+    """What came of it, each per second; `count` is how many requests there were."""
 
     requests: float
     bytes: float
+    count: int
 
 
 def load_tool() -> str:
@@ -64,7 +65,7 @@ def _run_wrk(url: str, load: Load) -> Rate:
     requests, size, microseconds, errors = map(int, words[:4])
     if errors or not requests:
         raise RuntimeError(f"{url}{load.paths[0]}: {errors} errors in {requests} requests\n{done.stdout}")
-    return Rate(requests * 1e6 / microseconds, size * 1e6 / microseconds)
+    return Rate(requests * 1e6 / microseconds, size * 1e6 / microseconds, requests)
 
 
 async def _run_own(url: str, load: Load) -> Rate:
@@ -90,7 +91,7 @@ async def _run_own(url: str, load: Load) -> Rate:
 
     await asyncio.gather(*(one() for _ in range(load.connections)))
     seconds = time.perf_counter() - started
-    return Rate(counts[0] / seconds, counts[1] / seconds)
+    return Rate(counts[0] / seconds, counts[1] / seconds, counts[0])
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, int]:
