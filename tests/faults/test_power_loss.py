@@ -1,0 +1,86 @@
+"""Power that fails at any moment: of what was acknowledged nothing is lost, and nothing is torn.
+
+A recorder below a real server logs what it changes on the disk. From each log, states are made in which a disk may be
+that forgot (and reordered) what was not synced, and a store is opened on each: see `tests/faults/power`.
+CHARTROOM_TEST_POWER_RUNS says how many states there are in all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.power.check import find_faults, verify
+from tests.faults.power.disk import write_tree
+from tests.faults.power.history import History
+from tests.faults.power.recorder import Recorder, compile_recorder
+from tests.faults.power.trace import Crash, Trace, record
+
+RUNS = int(os.environ.get("CHARTROOM_TEST_POWER_RUNS", "60"))
+_PER_SEED = 50
+_DELAYS = (500, 3000, 8000)  # microseconds that a sync takes, at most
+SEEDS = [(seed, min(_PER_SEED, RUNS - seed * _PER_SEED)) for seed in range(-(-RUNS // _PER_SEED))]
+_VERIFIED = 3  # of so many states one is hashed and compared by `chartroom verify` as well
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_recorder(tmp_path_factory.mktemp("recorder"))
+
+
+class Site:
+    """Where one test crashes stores."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def find_faults(self, crash: Crash) -> list[str]:
+        """Return what is wrong in a store after a crash; its folder stays for a look when something is."""
+        folder = self.folder / f"crash-{crash.seed}"
+        write_tree(crash.tree, folder)
+        try:
+            faults = find_faults(folder, crash.expected)
+        except Exception as error:
+            faults = [f"the store cannot be opened: {error!r}"]
+        if not faults and crash.seed % _VERIFIED == 0:
+            faults = verify(folder, self._monkeypatch, self._capsys)
+        self._capsys.readouterr()
+        shutil.rmtree(folder)
+        if faults:
+            write_tree(crash.tree, folder)
+        return faults
+
+    def crash(self, trace: Trace, seed: int, count: int) -> dict[str, list[str]]:
+        """Return what is wrong after each of so many crashes, where something is."""
+        found = {str(crash): self.find_faults(crash) for crash in trace.crashes(seed, count)}
+        return {name: faults for name, faults in found.items() if faults}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Site:
+    return Site(tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(("seed", "runs"), SEEDS)
+def test_a_power_loss_takes_nothing_that_was_acknowledged(site: Site, library: Path, seed: int, runs: int) -> None:
+    """First a fresh store whose server is killed once; then a server that starts on what a power loss left of it."""
+    draw = random.Random(seed)
+    store = site.folder / "store"
+    store.mkdir()
+    recorder = Recorder(library, store, site.folder / "first", seed=seed, delay=draw.choice(_DELAYS))
+    trace = record(recorder, History(), seed=seed)
+    assert trace.history.acknowledged() > 20
+    assert site.crash(trace, seed, runs - runs // 3) == {}
+    # The power fails again while the next server catches up, or later.
+    (crash,) = trace.crashes(seed + 1000, 1)
+    again = site.folder / "again"
+    write_tree(crash.tree, again)
+    recorder = Recorder(library, again, site.folder / "second", seed=seed, delay=draw.choice(_DELAYS))
+    second = record(recorder, trace.history.after(crash.place), seed=seed + 1000, counts=(12,))
+    assert site.crash(second, seed + 2000, runs // 3) == {}
