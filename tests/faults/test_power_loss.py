@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +37,16 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Site:
     """Where one test crashes stores."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self.folder = folder
+        self._kept = kept
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
     def find_faults(self, crash: Crash) -> list[str]:
-        """Return what is wrong in a store after a crash; its folder stays for a look when something is."""
+        """Return what is wrong in a store after a crash; it is kept in pytest's folder for a look when something is."""
         folder = self.folder / f"crash-{crash.seed}"
         write_tree(crash.tree, folder)
         try:
@@ -53,7 +58,7 @@ class Site:
         self._capsys.readouterr()
         shutil.rmtree(folder)
         if faults:
-            write_tree(crash.tree, folder)
+            write_tree(crash.tree, self._kept / folder.name)
         return faults
 
     def crash(self, trace: Trace, seed: int, count: int) -> dict[str, list[str]]:
@@ -63,8 +68,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Site:
-    return Site(tmp_path, monkeypatch, capsys)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Site]:
+    # In memory where that can be: the stores that are opened sync hundreds of times, and nobody cuts their power.
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Site(Path(folder), tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(("seed", "runs"), SEEDS)

@@ -42,7 +42,7 @@ async def _find_faults(folder: Path, expected: dict[Key, Allowed]) -> list[str]:
         return look.faults
     async with open_house(folder) as (client, _):
         again = Look(client, expected)
-        await again.run()
+        await again.read_indexes()
     before, after = _facts(look.listed), _facts(again.listed)
     if after.pop(_AFTERWARDS, ("", ""))[0] != digest(content):
         again.faults.append("the upload afterwards is not there after the next start")
@@ -78,9 +78,14 @@ class Look:
         self._client = client
         self._expected = expected
 
-    async def run(self) -> None:
+    async def read_indexes(self) -> None:
+        """Read what is listed."""
         for repository in REPOSITORIES:
             await self._read_index(repository)
+
+    async def run(self) -> None:
+        """Read what is listed, and every byte of it."""
+        await self.read_indexes()
         for key, allowed in self._expected.items():
             if key.kind == "blob":
                 await self._check_blob(key, allowed)

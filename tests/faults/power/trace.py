@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.faults.power.disk import Disk, Kind, Record, Tree, read_log
 from tests.faults.power.history import Allowed, History, Key
