@@ -19,7 +19,7 @@ import pytest
 from tests.faults.power.check import find_faults, verify
 from tests.faults.power.disk import write_tree
 from tests.faults.power.history import History
-from tests.faults.power.recorder import Recorder, compile_recorder
+from tests.faults.power.recorder import IGNORE_FILE_SYNC, IGNORE_FOLDER_SYNC, Recorder, compile_recorder
 from tests.faults.power.trace import Crash, Trace, record
 
 RUNS = int(os.environ.get("CHARTROOM_TEST_POWER_RUNS", "60"))
@@ -92,3 +92,22 @@ def test_a_power_loss_takes_nothing_that_was_acknowledged(site: Site, library: P
     recorder = Recorder(library, again, site.folder / "second", seed=seed, delay=draw.choice(_DELAYS))
     second = record(recorder, trace.history.after(crash.place), seed=seed + 1000, counts=(12,))
     assert site.crash(second, seed + 2000, runs // 3) == {}
+
+
+@pytest.mark.parametrize("ignored", [IGNORE_FILE_SYNC, IGNORE_FOLDER_SYNC])
+def test_a_server_whose_syncs_do_nothing_is_found_out(site: Site, library: Path, ignored: int) -> None:
+    """The test can fail: where one kind of sync is left out, uploads that were acknowledged are lost."""
+    store = site.folder / "store"
+    store.mkdir()
+    recorder = Recorder(library, store, site.folder / "record")
+    recorder.ignore(ignored)
+    trace = record(recorder, History(), seed=ignored, counts=(24,))
+    crashes = [crash for crash in trace.crashes(ignored, 12) if crash.survival < 0.9 and is_expecting(crash)]
+    assert len(crashes) >= 3
+    for crash in crashes:
+        assert site.find_faults(crash) != [], crash
+
+
+def is_expecting(crash: Crash) -> bool:
+    """Tell whether a chart was acknowledged before the crash."""
+    return any(allowed.must.state.digest and not allowed.maybe for allowed in crash.expected.values())

@@ -37,7 +37,8 @@ async def _find_faults(folder: Path, expected: dict[Key, Allowed]) -> list[str]:
     async with open_house(folder) as (client, _):
         look = Look(client, expected)
         await look.run()
-        await look.upload(content)
+        if not look.faults:
+            await look.upload(content)
     if look.faults:
         return look.faults
     async with open_house(folder) as (client, _):

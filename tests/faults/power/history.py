@@ -64,7 +64,7 @@ class History:
         """Return what a crash at a place of the log may leave of each key that was ever asked for."""
         found = {}
         for key, steps in self.steps.items():
-            must, maybe = Step("", State(), -1, -1), []
+            must, maybe = Step("", State(), -1, -1), list[Step]()
             for step in steps:
                 if step.end is not None and step.end <= place:
                     must, maybe = step, []

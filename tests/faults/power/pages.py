@@ -98,13 +98,14 @@ class File:
         self, number: int, indexes: list[int], moment: int, draw: random.Random, survival: float
     ) -> bytearray:
         page = bytearray(self.durable[number * PAGE : (number + 1) * PAGE].ljust(PAGE, b"\0"))
-        # A cut that the size shows has happened to every sector it covers.
-        least = max(
-            (at + 1 for at, index in enumerate(indexes) if index < moment and self.pending[index].cut), default=0
-        )
+        # A cut that the size shows has happened to every sector it covers; one that it does not show took no page away.
+        cuts = [(at, index) for at, index in enumerate(indexes) if self.pending[index].cut]
+        least = max((at + 1 for at, index in cuts if index < moment), default=0)
+        hidden = [at for at, index in cuts if index >= moment and self.pending[index].offset <= number * PAGE]
+        newest = min(hidden, default=len(indexes))
         is_torn = draw.random() < _TORN
         count = PAGE // SECTOR if is_torn else 1
-        moments = [max(least, _choose(draw, survival, len(indexes))) for _ in range(count)]
+        moments = [max(least, _choose(draw, survival, newest)) for _ in range(count)]
         left = bytearray(page)
         length = PAGE // count
         for at in range(max(moments) + 1):
