@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.power.disk import Disk, Tree, read_log
+from tests.faults.power.disk import Disk, Tree, read_log, read_tree
 from tests.faults.power.pages import PAGE, SECTOR, Change, File
 from tests.faults.power.recorder import IGNORE_FILE_SYNC, IGNORE_FOLDER_SYNC, Recorder, compile_recorder
 from tests.needs import find_program
@@ -49,12 +49,7 @@ class Lab:
 
     def read(self) -> Tree:
         """Return what really lies there."""
-        paths = {str(path.relative_to(self.folder)): path for path in self.folder.rglob("*")}
-        return {f"{name}/" if path.is_dir() else name: _content(path) for name, path in paths.items()}
-
-
-def _content(path: Path) -> bytes:
-    return b"" if path.is_dir() else path.read_bytes()
+        return read_tree(self.folder)
 
 
 @pytest.fixture

@@ -253,3 +253,12 @@ def write_tree(tree: Tree, folder: Path) -> None:
             (folder / path).mkdir()
         else:
             (folder / path).write_bytes(content or b"")
+
+
+def read_tree(folder: Path) -> Tree:
+    """Return what lies in a folder."""
+    tree: Tree = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        tree |= {f"{name}/": b""} if path.is_dir() else {name: path.read_bytes()}
+    return tree

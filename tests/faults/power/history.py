@@ -53,6 +53,10 @@ class History:
         self.steps.setdefault(key, []).append(step)
         return step
 
+    def take_back(self, key: Key, step: Step) -> None:
+        """Forget a request that changed nothing."""
+        self.steps[key].remove(step)
+
     def set_answers(self, answers: dict[str, int]) -> None:
         """Take the places at which the answers left the server, which are earlier than those at which they came."""
         for steps in self.steps.values():
@@ -80,10 +84,6 @@ class History:
             unsure = [replace(step, begin=-1, end=None) for step in allowed.maybe]
             later.steps[key] = [replace(allowed.must, begin=-1, end=-1), *unsure]
         return later
-
-    def is_settled(self, key: Key) -> bool:
-        """Tell whether the last request for a key was acknowledged."""
-        return self.steps[key][-1].end is not None
 
     def acknowledged(self) -> int:
         """Return the number of steps that were acknowledged."""

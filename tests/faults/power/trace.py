@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.faults.power.disk import Disk, Kind, Record, Tree, read_log
+from tests.faults.power.disk import Disk, Kind, Record, Tree, read_log, read_tree
 from tests.faults.power.history import Allowed, History, Key
 from tests.faults.power.recorder import Recorder
 from tests.faults.power.traffic import Traffic
@@ -62,12 +62,17 @@ class Trace:
             return draw.choice(syncs)
         return draw.choice(self.records).end
 
-    def replay(self) -> Disk:
-        """Return the disk at the end of the log."""
+    def find_unseen(self) -> list[str]:
+        """Return the paths at which the folder is not what was recorded; SQLite writes its `-shm` through memory."""
         disk = self.make_disk()
         for record in self.records:
             disk.apply(record)
-        return disk
+        seen, found = disk.latest(), read_tree(self.recorder.folder)
+        return [
+            path
+            for path in sorted(seen.keys() | found.keys())
+            if not (path.endswith("-shm") and path in seen and seen[path] is None) and seen.get(path) != found.get(path)
+        ]
 
 
 def finish(recorder: Recorder, history: History) -> Trace:

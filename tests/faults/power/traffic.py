@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
@@ -17,8 +18,10 @@ from tests.oci.client import chart_manifest
 CLIENTS = 8
 REPOSITORIES = ("", "team/web")
 GOOD = {200, 201, 202, 204}
-UNSURE = {500, 503, 507}
-"""Answers that promise nothing: the change may be stored or not."""
+UNSURE = 503
+"""Promises nothing: the change may be stored or not."""
+FULL = 507
+"""Promises that nothing was stored."""
 _BIG = {0.04: 2_000_000, 0.14: 300_000}
 
 
@@ -26,10 +29,19 @@ class Unsure(Exception):
     """A request without an acknowledgement."""
 
 
-class Traffic:
-    """Sends about `count` changes to a server. `place` returns the length of the log."""
+class Refused(Unsure):
+    """A request after which everything is as it was."""
 
-    def __init__(self, url: str, history: History, place: Callable[[], int], *, seed: int, count: int) -> None:
+
+class Traffic:
+    """Sends about `count` changes to a server. `place` returns the length of the log.
+
+    A client that finds the server gone tries for `patience` seconds whether it comes back.
+    """
+
+    def __init__(
+        self, url: str, history: History, place: Callable[[], int], *, seed: int, count: int, patience: float = 0
+    ) -> None:
         self.history = history
         self.failures: list[str] = []
         self._url = url
@@ -38,6 +50,7 @@ class Traffic:
         self._seed = seed
         self._left = count
         self._number = 0
+        self.patience = patience
 
     async def run(self) -> None:
         """Run all clients. Raises AssertionError for an answer that no client expects."""
@@ -57,7 +70,11 @@ class Traffic:
     async def change(self, key: Key, state: State, send: Callable[[dict[str, str]], Awaitable[httpx.Response]]) -> Step:
         """Send a request that changes a key and note its acknowledgement. Raises Unsure without one."""
         step = self.history.begin(key, state, self._place())
-        answer = await self.ask(send({"x-request-id": step.request}))
+        try:
+            answer = await self.ask(send({"x-request-id": step.request}))
+        except Refused:
+            self.history.take_back(key, step)
+            raise
         step.end = self._place()
         assert answer.headers["x-request-id"] == step.request
         return step
@@ -67,9 +84,9 @@ class Traffic:
             answer = await sent
         except httpx.TransportError as error:
             raise Unsure(str(error)) from error
-        if answer.status_code in UNSURE:
+        if answer.status_code in (UNSURE, FULL):
             self.failures.append(f"{answer.status_code} {answer.text}")
-            raise Unsure(answer.text)
+            raise (Unsure if answer.status_code == UNSURE else Refused)(answer.text)
         assert answer.status_code in GOOD, f"{answer.request.url}: {answer.status_code} {answer.text}"
         return answer
 
@@ -109,10 +126,14 @@ class _Client:
                     return
 
     async def _is_up(self) -> bool:
-        try:
-            return (await self._http.get("/health")).status_code == 200
-        except httpx.TransportError:
-            return False
+        end = time.monotonic() + self._traffic.patience
+        while True:
+            try:
+                return (await self._http.get("/health")).status_code == 200
+            except httpx.TransportError:
+                if time.monotonic() >= end:
+                    return False
+            await asyncio.sleep(0.1)
 
     @property
     def _api(self) -> str:
