@@ -46,6 +46,12 @@ class History:
 
     steps: dict[Key, list[Step]] = field(default_factory=dict)
     count: int = 0
+    number: int = 0
+
+    def next_number(self) -> int:
+        """Return a number that no other chart of this history has."""
+        self.number += 1
+        return self.number
 
     def begin(self, key: Key, state: State, place: int) -> Step:
         self.count += 1
@@ -79,7 +85,7 @@ class History:
 
     def after(self, place: int) -> History:
         """Return the history of a store that begins with such a crash."""
-        later = History(count=self.count)
+        later = History(count=self.count, number=self.number)
         for key, allowed in self.at(place).items():
             unsure = [replace(step, begin=-1, end=None) for step in allowed.maybe]
             later.steps[key] = [replace(allowed.must, begin=-1, end=-1), *unsure]

@@ -49,7 +49,6 @@ class Traffic:
         self._draw = random.Random(seed)
         self._seed = seed
         self._left = count
-        self._number = 0
         self.patience = patience
 
     async def run(self) -> None:
@@ -58,14 +57,14 @@ class Traffic:
         async with httpx.AsyncClient(base_url=self._url, timeout=30, limits=limits) as http:
             await asyncio.gather(*(_Client(self, http, number).run() for number in range(CLIENTS)))
 
+    def stop(self) -> None:
+        """Let every client end after the change that it makes now."""
+        self._left = 0
+
     def take(self) -> bool:
         """Tell whether there is another change to make."""
         self._left -= 1
         return self._left >= 0
-
-    def next_number(self) -> int:
-        self._number += 1
-        return self._number
 
     async def change(self, key: Key, state: State, send: Callable[[dict[str, str]], Awaitable[httpx.Response]]) -> Step:
         """Send a request that changes a key and note its acknowledgement. Raises Unsure without one."""
@@ -95,7 +94,7 @@ class Traffic:
 
     def make(self, name: str, version: str, size: int = 0) -> bytes:
         """Return a chart of about `size` random bytes."""
-        number = self.next_number()
+        number = self.history.next_number()
         files = {"noise": random.Random(self._seed * 1000 + number).randbytes(size)} if size else None
         return make_chart(name, version, files=files, description=f"number {self._seed}.{number}")
 
@@ -108,7 +107,6 @@ class _Client:
         self._http = http
         self._repository = REPOSITORIES[number % 4 == 3]
         self._name = f"chart{number}"
-        self._version = f"{traffic.history.count}"  # no later client takes the same
         self._mine: dict[Key, bytes] = {}
         self._gone: dict[Key, bytes] = {}
 
@@ -140,7 +138,7 @@ class _Client:
         return f"/api/{self._repository}/charts" if self._repository else "/api/charts"
 
     def _new_key(self) -> Key:
-        return Key("chart", self._repository, self._name, f"1.{self._version}.{self._traffic.next_number()}")
+        return Key("chart", self._repository, self._name, f"1.{self._traffic.history.next_number()}.0")
 
     def _make(self, key: Key) -> bytes:
         chance = self._traffic.draw()

@@ -1,0 +1,172 @@
+"""Several servers on one store, killed at any moment, and a disk that is full for a while: what was acknowledged stays.
+
+Moments are seeded. Clients go on while servers die and come back; afterwards the store is opened and read whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.power.check import find_faults, verify
+from tests.faults.power.history import History
+from tests.faults.power.recorder import Recorder, compile_recorder
+from tests.faults.power.trace import SETTINGS, finish
+from tests.faults.power.traffic import Traffic
+from tests.live import LiveServer, serve, wait_until_up
+
+_END = 2**60
+"""A place behind every step."""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_recorder(tmp_path_factory.mktemp("recorder"))
+
+
+class Clients:
+    """Traffic to servers, with one history."""
+
+    def __init__(self, seed: int) -> None:
+        self.history = History()
+        self.draw = random.Random(seed)
+        self._places = itertools.count()
+
+    def send_to(
+        self, server: LiveServer, count: int, *, patience: float = 0, recorder: Recorder | None = None
+    ) -> Traffic:
+        place = (lambda: recorder.length) if recorder else (lambda: next(self._places))
+        return Traffic(server.url, self.history, place, seed=self.draw.randrange(2**31), count=count, patience=patience)
+
+    async def wait_for(self, count: int, *running: asyncio.Task[None], seconds: float = 60) -> None:
+        """Wait for so many more acknowledgements."""
+        end, wanted = time.monotonic() + seconds, self.history.acknowledged() + count
+        while self.history.acknowledged() < wanted:
+            for task in running:
+                if task.done():
+                    task.result()
+            assert time.monotonic() < end, "the servers acknowledge nothing more"
+            await asyncio.sleep(0.002)
+
+
+def list_workers(server: LiveServer) -> list[int]:
+    """Return the processes of a server's workers; multiprocessing's own helper is none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = path.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            command = path.joinpath("cmdline").read_text()
+        except OSError:
+            continue
+        if int(parent) == server.process.pid and "spawn_main" in command:
+            found.append(int(path.name))
+    return found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_workers_that_are_killed_lose_nothing_and_come_back(tmp_path: Path, seed: int) -> None:
+    clients = Clients(seed)
+    store = tmp_path / "store"
+    with serve(store, "--workers", "2", **SETTINGS) as server:
+        traffic = clients.send_to(server, 10_000, patience=30)
+        running = asyncio.create_task(traffic.run())
+        for _ in range(3):
+            await clients.wait_for(clients.draw.randrange(5, 25), running)
+            workers = list_workers(server)
+            os.kill(clients.draw.choice(workers), signal.SIGKILL)
+        await clients.wait_for(15, running)
+        traffic.stop()
+        await running
+        assert len(list_workers(server)) == 2
+        server.kill()
+    assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_two_servers_of_one_database_lose_nothing_when_one_is_killed(tmp_path: Path, seed: int) -> None:
+    clients = Clients(seed)
+    store = tmp_path / "store"
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serve(store, **SETTINGS)) for _ in range(2)]
+        for _ in range(2):
+            tasks = [asyncio.create_task(clients.send_to(server, 30).run()) for server in servers]
+            await clients.wait_for(clients.draw.randrange(10, 30), *tasks)
+            servers.pop(0).kill()
+            await asyncio.gather(*tasks)
+            servers.append(stack.enter_context(serve(store, **SETTINGS)))
+        for server in servers:
+            server.kill()
+    assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
+
+
+async def test_a_second_catalogue_that_takes_over_has_all_that_the_killed_one_acknowledged(tmp_path: Path) -> None:
+    """The first one's own database comes last, and learns what the second one took."""
+    clients = Clients(3)
+    store = tmp_path / "store"
+    with ExitStack() as stack:
+        first = stack.enter_context(serve(store, **SETTINGS))
+        second = stack.enter_context(
+            serve(store, "--database", f"sqlite:///{tmp_path / 'second.db'}", wait_for="/health", **SETTINGS)
+        )
+        running = asyncio.create_task(clients.send_to(first, 60).run())
+        await clients.wait_for(clients.draw.randrange(20, 40), running)
+        first.kill()
+        await running
+        await wait_until_it_takes_uploads(second)
+        running = asyncio.create_task(clients.send_to(second, 60).run())
+        await clients.wait_for(clients.draw.randrange(15, 30), running)
+        second.kill()
+        await running
+    assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
+
+
+async def wait_until_it_takes_uploads(server: LiveServer, seconds: float = 60) -> None:
+    """Wait for the dead server's lease to end; a provenance of nothing is refused only by who may write."""
+    end = time.monotonic() + seconds
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        while (answer := await client.post("/api/charts", content=b"no chart")).status_code != 400:
+            assert time.monotonic() < end, f"the second server does not take over: {answer.text}"
+            await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_disk_that_is_full_for_a_while_loses_nothing_and_tears_nothing(
+    tmp_path: Path, library: Path, seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Single writes and syncs fail at seeded moments; then there is room again, and the same server goes on."""
+    clients = Clients(seed)
+    store = tmp_path / "store"
+    store.mkdir()
+    recorder = Recorder(library, store, tmp_path / "record", seed=seed, delay=1000)
+    with serve(store, **SETTINGS, **recorder.environment) as server:
+        traffic = clients.send_to(server, 10_000, patience=10, recorder=recorder)
+        running = asyncio.create_task(traffic.run())
+        for per_mille in (30, 200, 1000):
+            await clients.wait_for(8, running)
+            recorder.fill(per_mille)
+            await asyncio.sleep(0.3)
+            recorder.fill(0)
+        assert recorder.refused > 20
+        assert traffic.failures
+        await clients.wait_for(30, running)
+        traffic.stop()
+        await running
+        wait_until_up(server, "/-/ready")
+        last = clients.send_to(server, 20, recorder=recorder)
+        await last.run()
+        assert last.failures == []
+        with recorder.paused():
+            server.kill()
+    trace = finish(recorder, clients.history)
+    assert trace.find_unseen() == []
+    assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
+    assert await asyncio.to_thread(verify, store, monkeypatch, capsys) == []
