@@ -35,7 +35,7 @@ class Lab:
     def run(self, *command: str, ignore: int = 0, full: int = 0) -> Disk:
         """Return the disk after the program; it must not fail."""
         recorder = Recorder(self._library, self.folder, self._place)
-        recorder.ignore(ignore)
+        recorder.set_flags(ignore)
         recorder.fill(full)
         subprocess.run(command, check=True, cwd=self.folder, env=recorder.environment, timeout=60)
         disk = Disk(recorder.root, recorder.base, recorder.inodes)

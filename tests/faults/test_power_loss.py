@@ -103,7 +103,7 @@ def test_a_server_whose_syncs_do_nothing_is_found_out(site: Site, library: Path,
     store = site.folder / "store"
     store.mkdir()
     recorder = Recorder(library, store, site.folder / "record")
-    recorder.ignore(ignored)
+    recorder.set_flags(ignored)
     trace = record(recorder, History(), seed=ignored, counts=(24,))
     crashes = [crash for crash in trace.crashes(ignored, 12) if crash.survival < 0.9 and is_expecting(crash)]
     assert len(crashes) >= 3

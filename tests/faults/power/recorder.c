@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 enum { CREATE = 1, MKDIR, WRITE, TRUNCATE, ALLOCATE, RENAME, LINK, REMOVE, SYNC, SYNC_ALL, MAP, UNKNOWN, ANSWER };
-enum { IGNORE_FILE_SYNC = 1, IGNORE_FOLDER_SYNC = 2 };
+enum { IGNORE_FILE_SYNC = 1, IGNORE_FOLDER_SYNC = 2, ONLY_SYNCS_FAIL = 4 };
 
 struct control {
     uint32_t flags;
@@ -135,13 +135,15 @@ static uint32_t draw(void) { /* under the lock */
     return control->random >> 8;
 }
 
-static int is_full(void) { /* under the lock */
+static int refuses(void) { /* under the lock */
     if (!control->full_per_mille || draw() % 1000 >= control->full_per_mille)
         return 0;
     control->refused++;
     errno = ENOSPC;
     return 1;
 }
+
+static int is_full(void) { return !(control->flags & ONLY_SYNCS_FAIL) && refuses(); }
 
 /* ----------------------------------------------------------------------------- what lies in the folder */
 
@@ -581,7 +583,7 @@ static int promise(int fd, int kind) {
         return -1;
     acquire();
     uint64_t start = log_length();
-    int is_refused = is_full();
+    int is_refused = refuses();
     uint32_t delay = control->delay ? draw() % control->delay : 0;
     release();
     if (is_refused)

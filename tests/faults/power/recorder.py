@@ -19,6 +19,7 @@ _CONTROL = struct.Struct("=5I")  # flags, full_per_mille, random, delay, refused
 
 IGNORE_FILE_SYNC = 1
 IGNORE_FOLDER_SYNC = 2
+ONLY_SYNCS_FAIL = 4
 
 
 def compile_recorder(folder: Path) -> Path:
@@ -68,8 +69,8 @@ class Recorder:
         """How many operations were told that the disk is full."""
         return int(_CONTROL.unpack_from(self._control)[4])
 
-    def ignore(self, flags: int) -> None:
-        """Let syncs of files or folders do nothing from now on."""
+    def set_flags(self, flags: int) -> None:
+        """Let syncs of files or folders do nothing from now on, or let `fill` concern nothing but syncs."""
         struct.pack_into("=I", self._control, 0, flags)
 
     def fill(self, per_mille: int) -> None:
