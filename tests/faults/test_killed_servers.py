@@ -11,8 +11,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -38,10 +39,22 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Clients:
     """Traffic to servers, with one history."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         self.history = History()
-        self.draw = random.Random(seed)
+        self.draw = random.Random(0)
         self._places = itertools.count()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def close(self) -> None:
+        """Let no client go on after its test."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, traffic: Traffic) -> asyncio.Task[None]:
+        task = asyncio.create_task(traffic.run())
+        self._tasks.append(task)
+        return task
 
     def send_to(
         self, server: LiveServer, count: int, *, patience: float = 0, recorder: Recorder | None = None
@@ -60,12 +73,23 @@ class Clients:
             await asyncio.sleep(0.002)
 
 
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    made = Clients()
+    yield made
+    await made.close()
+
+
 async def until(reached: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until it is so."""
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, "it did not happen"
         await asyncio.sleep(0.01)
+
+
+def has_refused(recorder: Recorder, count: int) -> bool:
+    return recorder.refused >= count
 
 
 def list_workers(server: LiveServer) -> list[int]:
@@ -83,12 +107,12 @@ def list_workers(server: LiveServer) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_workers_that_are_killed_lose_nothing_and_come_back(tmp_path: Path, seed: int) -> None:
-    clients = Clients(seed)
+async def test_workers_that_are_killed_lose_nothing_and_come_back(tmp_path: Path, clients: Clients, seed: int) -> None:
+    clients.draw.seed(seed)
     store = tmp_path / "store"
     with serve(store, "--workers", "2", **SETTINGS) as server:
         traffic = clients.send_to(server, 10_000, patience=30)
-        running = asyncio.create_task(traffic.run())
+        running = clients.start(traffic)
         for _ in range(3):
             await clients.wait_for(clients.draw.randrange(5, 25), running)
             workers = list_workers(server)
@@ -102,13 +126,15 @@ async def test_workers_that_are_killed_lose_nothing_and_come_back(tmp_path: Path
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_two_servers_of_one_database_lose_nothing_when_one_is_killed(tmp_path: Path, seed: int) -> None:
-    clients = Clients(seed)
+async def test_two_servers_of_one_database_lose_nothing_when_one_is_killed(
+    tmp_path: Path, clients: Clients, seed: int
+) -> None:
+    clients.draw.seed(seed)
     store = tmp_path / "store"
     with ExitStack() as stack:
         servers = [stack.enter_context(serve(store, **SETTINGS)) for _ in range(2)]
         for _ in range(2):
-            tasks = [asyncio.create_task(clients.send_to(server, 30).run()) for server in servers]
+            tasks = [clients.start(clients.send_to(server, 30)) for server in servers]
             await clients.wait_for(clients.draw.randrange(10, 30), *tasks)
             servers.pop(0).kill()
             await asyncio.gather(*tasks)
@@ -118,21 +144,23 @@ async def test_two_servers_of_one_database_lose_nothing_when_one_is_killed(tmp_p
     assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
 
 
-async def test_a_second_catalogue_that_takes_over_has_all_that_the_killed_one_acknowledged(tmp_path: Path) -> None:
+async def test_a_second_catalogue_that_takes_over_has_all_that_the_killed_one_acknowledged(
+    tmp_path: Path, clients: Clients
+) -> None:
     """The first one's own database comes last, and learns what the second one took."""
-    clients = Clients(3)
+    clients.draw.seed(3)
     store = tmp_path / "store"
     with ExitStack() as stack:
         first = stack.enter_context(serve(store, **SETTINGS))
         second = stack.enter_context(
             serve(store, "--database", f"sqlite:///{tmp_path / 'second.db'}", wait_for="/health", **SETTINGS)
         )
-        running = asyncio.create_task(clients.send_to(first, 60).run())
+        running = clients.start(clients.send_to(first, 60))
         await clients.wait_for(clients.draw.randrange(20, 40), running)
         first.kill()
         await running
         await wait_until_it_takes_uploads(second)
-        running = asyncio.create_task(clients.send_to(second, 60).run())
+        running = clients.start(clients.send_to(second, 60))
         await clients.wait_for(clients.draw.randrange(15, 30), running)
         second.kill()
         await running
@@ -150,21 +178,26 @@ async def wait_until_it_takes_uploads(server: LiveServer, seconds: float = 60) -
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_disk_that_is_full_for_a_while_loses_nothing_and_tears_nothing(
-    tmp_path: Path, library: Path, seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    clients: Clients,
+    library: Path,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Single writes and syncs fail at seeded moments; then there is room again, and the same server goes on."""
-    clients = Clients(seed)
+    clients.draw.seed(seed)
     store = tmp_path / "store"
     store.mkdir()
     recorder = Recorder(library, store, tmp_path / "record", seed=seed, delay=1000)
     with serve(store, **SETTINGS, **recorder.environment) as server:
         traffic = clients.send_to(server, 10_000, patience=10, recorder=recorder)
-        running = asyncio.create_task(traffic.run())
+        running = clients.start(traffic)
         for per_mille in (30, 200, 1000):
             await clients.wait_for(8, running)
-            before = recorder.refused
+            enough = recorder.refused + 10
             recorder.fill(per_mille)
-            await until(lambda before=before: recorder.refused > before + 10)
+            await until(partial(has_refused, recorder, enough))
             recorder.fill(0)
         assert traffic.failures
         await clients.wait_for(30, running)

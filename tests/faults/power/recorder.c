@@ -7,6 +7,8 @@
  *
  * POWER_FOLDER (a real path), POWER_LOG and POWER_CONTROL name the folder, the log, and a file with `struct control`,
  * by which the test switches faults on and off at run time. `disk.py` reads the log.
+ *
+ * It is one file, because it is one object to load, and most of it are the C library's many names of few operations.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -451,7 +453,11 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
     acquire();
     int done = is_full() ? -1 : (int)RAW(SYS_fallocate, fd, mode, offset, size, 0, 0);
     if (!done)
-        append((struct record){.kind = ALLOCATE, .a = inode_of(fd), .b = (uint64_t)offset, .c = (uint64_t)size, .d = (uint64_t)mode},
+        append((struct record){.kind = ALLOCATE,
+                               .a = inode_of(fd),
+                               .b = (uint64_t)offset,
+                               .c = (uint64_t)size,
+                               .d = (uint64_t)mode},
                0, 0, 0, 0);
     release();
     return done;
