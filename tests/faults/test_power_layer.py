@@ -12,15 +12,10 @@ import pytest
 
 from tests.faults.power.disk import Disk, Tree, read_log, read_tree
 from tests.faults.power.pages import PAGE, SECTOR, Change, File
-from tests.faults.power.recorder import IGNORE_FILE_SYNC, IGNORE_FOLDER_SYNC, Recorder, compile_recorder
+from tests.faults.power.recorder import IGNORE_FILE_SYNC, IGNORE_FOLDER_SYNC, Recorder
 from tests.needs import find_program
 
 _SEEDS = range(300)
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_recorder(tmp_path_factory.mktemp("recorder"))
 
 
 class Lab:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import httpx
 
 from tests.faults.power.disk import Disk, Kind, Record, Tree, read_log, read_tree
 from tests.faults.power.history import Allowed, History, Key
@@ -82,6 +85,15 @@ def finish(recorder: Recorder, history: History) -> Trace:
     return Trace(recorder, history, records)
 
 
+def wait_until_it_takes_uploads(server: LiveServer, seconds: float = 60) -> None:
+    """Wait until a server may write: one whose catalogue is new waits for the lease of the lost one to end."""
+    end = time.monotonic() + seconds
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        while (answer := client.post("/api/charts", content=b"no chart")).status_code != 400:
+            assert time.monotonic() < end, f"the server takes no uploads: {answer.status_code} {answer.text}"
+            time.sleep(0.2)
+
+
 def record(
     recorder: Recorder, history: History, *, seed: int, counts: tuple[int, ...] = (32, 20), workers: int = 1
 ) -> Trace:
@@ -94,6 +106,7 @@ def record(
         is_last = index == len(counts) - 1
         arguments = ("--workers", str(workers))
         with serve(recorder.folder, *arguments, **SETTINGS, **recorder.environment) as server:
+            wait_until_it_takes_uploads(server)
             traffic = Traffic(server.url, history, lambda: recorder.length, seed=draw.randrange(2**31), count=count)
             stop_after = None if is_last else history.acknowledged() + draw.randrange(count // 2, count)
             asyncio.run(_drive(traffic, server, recorder, stop_after))
