@@ -21,6 +21,7 @@ _INSTALL = {
     "strace": "install strace (Debian: strace)",
     "gpg": "install GnuPG (Debian: gnupg)",
     "incubator": "name a folder with index.yaml and packages/ in CHARTROOM_TEST_INCUBATOR",
+    "cc": "install a C compiler and the C library's headers (Debian: gcc libc6-dev)",
     "helm-sdk": "pip install helm-python-sdk (Linux only)",
 }
 

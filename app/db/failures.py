@@ -1,4 +1,4 @@
-"""What a driver's errors mean to a caller: locked, full, gone; all others are bugs and pass through."""
+"""What a driver's errors mean to a caller: locked, full, failing, gone; all others are bugs and pass through."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def translate(error: BaseException | None) -> AppError | None:
         return cause  # SQLite had ended the whole transaction already; the first error says why
     if "database or disk is full" in text or "No space left" in text:
         return AppError(Kind.FULL, "the database's disk is full; nothing was stored; make room and try again")
+    if "disk I/O error" in text:
+        # Where the sync of a commit fails, SQLite undoes it, and a crash may still bring it back.
+        return AppError(
+            Kind.UNAVAILABLE,
+            "the database's disk fails, a change may be stored: check the disk, and look before repeating",
+            retry_after=10,
+        )
     if "is locked" in text:
         return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
     if "unable to open" in text or (not isinstance(original, sqlite3.Error) and _is_lost(original)):

@@ -24,8 +24,8 @@ from tests.stories.shop import make_provenance
 BESIDE_A_SERVER = ("Push, pull, search", "Commands")
 WITHOUT_ONE = "In production"
 OTHERS = {
-    "AWS_ACCESS_KEY_ID", "AWS_INSECURE_SKIP_VERIFY", "AWS_SECRET_ACCESS_KEY", "CHARTROOM_TEST_KUBECONFIG", "FOLDER",
-    "HELM3", "HELM4", "KUBEBUILDER_ASSETS", "LICENSE",
+    "AWS_ACCESS_KEY_ID", "AWS_INSECURE_SKIP_VERIFY", "AWS_SECRET_ACCESS_KEY", "CHARTROOM_TEST_KUBECONFIG",
+    "CHARTROOM_TEST_POWER_RUNS", "FOLDER", "HELM3", "HELM4", "KUBEBUILDER_ASSETS", "LICENSE",
 }  # fmt: skip
 """Words in capitals that are not settings."""
 

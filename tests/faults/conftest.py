@@ -7,8 +7,9 @@ import pytest
 from app.services import tenure
 from tests.api.conftest import rooms
 from tests.contract.conftest import bucket
+from tests.faults.power.site import library, site
 
-__all__ = ["bucket", "rooms"]
+__all__ = ["bucket", "library", "rooms", "site"]
 
 
 @pytest.fixture(autouse=True)
