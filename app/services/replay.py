@@ -34,6 +34,7 @@ from app.domain.ledger import (
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.services.backup_state import refuse_unfinished
 from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
@@ -70,6 +71,7 @@ class Replay:
 
     async def run(self) -> int:
         """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
+        await refuse_unfinished(self._storage)
         folders = await self._list_segments()
         revisions, newest = await self._database.read(_list_revisions)
         replayed, waiting = 0, list[Segment]()
