@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -176,3 +178,15 @@ def _hash(answer: httpx.Response) -> str:
 def _expect(answer: httpx.Response, status: int) -> httpx.Response:
     assert answer.status_code == status, (answer.request.method, answer.request.url, answer.status_code, answer.text)
     return answer
+
+
+def list_export(folder: Path) -> dict[str, Any]:
+    """Return what a static copy holds: archives and provenance by digest, indexes as they are read."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        key = str(path.relative_to(folder))
+        if path.name == "index.yaml":
+            found[key] = json.loads(path.read_bytes())["entries"]
+        elif path.is_file() and path.name.endswith((".tgz", ".prov")):
+            found[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
