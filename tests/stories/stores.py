@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -152,7 +152,7 @@ class Uploading:
 
     def _upload(self) -> None:
         with httpx.Client(base_url=self._url, timeout=30) as client:
-            while not self._stopped.is_set():
+            while not self._stopped.wait(0.02):  # or there are thousands before a slow machine has made three backups
                 number = next(self._numbers)
                 name, version = f"chart{number % 10}", f"1.{number}.0"
                 path = "/api/team/charts" if number % 3 == 0 else "/api/charts"
@@ -165,8 +165,6 @@ class Uploading:
 
 def list_files(url: str, repository: str = "") -> set[str]:
     """Return the file names that an index lists, each read and compared with its digest."""
-    import hashlib
-
     base = f"/{repository}" if repository else ""
     names = set()
     with httpx.Client(base_url=url, timeout=30) as client:
@@ -176,8 +174,3 @@ def list_files(url: str, repository: str = "") -> set[str]:
             assert hashlib.sha256(archive.content).hexdigest() == entry["digest"]
             names.add(entry["urls"][0].rpartition("/")[2])
     return names
-
-
-def copy_place(place: str, target: Path) -> None:
-    """Copy a folder as it is."""
-    shutil.copytree(place, target)

@@ -172,7 +172,7 @@ def test_every_upload_acknowledged_before_it_began_is_there(
     with store.serve() as server:
         with Uploading(server.url) as uploading:
             for number in range(1, 4):
-                while len(uploading.acknowledged) < 150 * number:
+                while len(uploading.acknowledged) < 100 * number:
                     time.sleep(0.01)
                 acknowledged = set(uploading.acknowledged)
                 if copy is copy_folders:
