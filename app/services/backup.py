@@ -36,6 +36,7 @@ from app.services.backup_state import (
     find_rest,
     read_identity,
     read_manifest,
+    refuse_unfinished,
     write_identity,
     write_manifest,
 )
@@ -59,8 +60,9 @@ class Backup:
         """Bring the backup up to the store's state; with `full`, hash every file of it again.
 
         Raises AppError INVALID for a store without a ledger, CONFLICT where the target holds something else, FAULT
-        for a torn ledger, UNAVAILABLE while another command writes there; StorageError.
+        for a torn ledger or half a restore, UNAVAILABLE while another command writes there; StorageError.
         """
+        await refuse_unfinished(self._source)
         await refuse_server(self._target, "the target")
         names = await list_ledger(self._source)
         if not names:

@@ -172,7 +172,7 @@ def test_every_upload_acknowledged_before_it_began_is_there(
     with store.serve() as server:
         with Uploading(server.url) as uploading:
             for number in range(1, 4):
-                while len(uploading.acknowledged) < 100 * number:
+                while len(uploading.acknowledged) < 60 * number:
                     time.sleep(0.01)
                 acknowledged = set(uploading.acknowledged)
                 if copy is copy_folders:
@@ -200,19 +200,19 @@ def test_a_killed_run_leaves_the_state_before_it_and_the_next_one_goes_on(stores
     publish(store, "0.1.0")
     store.command("backup", target)
     source = tmp_path / "many"
-    write_charts(source, *(f"1.{number}.0" for number in range(400)))
+    write_charts(source, *(f"1.{number}.0" for number in range(150)))
     store.command("import", str(source))
     with store.start("backup", target) as process:
-        kill_when(process, lambda: len(files_of(target, "blobs")) > 100)
-    assert len(files_of(target, "blobs")) < 401
+        kill_when(process, lambda: len(files_of(target, "blobs")) > 40)
+    assert len(files_of(target, "blobs")) < 151
     early = tmp_path / "early"
     shutil.copytree(target, early)
     (early / ".chartroom" / "backup.lock").unlink()  # of another place now: nobody writes to the copy
     assert shown(restored(stores, str(early))) == {"mychart-0.1.0.tgz"}
     said = store.command("backup", target)
     assert said.endswith("clean\n")
-    assert not said.startswith("400 blobs"), "what the killed run had copied was there"
-    assert len(shown(restored(stores, target))) == 401
+    assert not said.startswith("150 blobs"), "what the killed run had copied was there"
+    assert len(shown(restored(stores, target))) == 151
 
 
 def test_charts_that_are_deleted_and_collected_meanwhile_do_no_harm(stores: Stores, tmp_path: Path) -> None:

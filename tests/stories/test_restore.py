@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,14 @@ def contents_of(store: Store) -> dict[Path, bytes]:
     return {path: path.read_bytes() for part in ("ledger", "blobs") for path in files_of(store.storage, part)}
 
 
+def read_versions(database: Path) -> list[str]:
+    connection = sqlite3.connect(database)
+    try:
+        return [row[0] for row in connection.execute("SELECT version FROM chart_versions ORDER BY version")]
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "bucket"])
 @pytest.mark.usefixtures("s3_endpoint")
 def test_an_old_database_file_is_set_aside(stores: Stores, kind: str, backup: str) -> None:
@@ -55,11 +64,10 @@ def test_an_old_database_file_is_set_aside(stores: Stores, kind: str, backup: st
     database = Path(store.database.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(old.storage) / ".chartroom" / "chartroom.db", database)
-    before = database.read_bytes()
     said = store.command("restore", backup)
     aside = next(database.parent.glob("chartroom.db.before-restore-*Z"))
     assert f"the old database is set aside as {aside}\n" in said
-    assert aside.read_bytes() == before
+    assert read_versions(aside) == ["5.0.0", "6.0.0", "7.0.0", "8.0.0"]
     assert shown(store) == TWO
     assert store.command("verify").endswith("clean\n")
 
@@ -181,12 +189,12 @@ def test_a_server_on_the_target_keeps_a_backup_out(stores: Stores, backup: str, 
 
 def test_a_killed_restore_is_no_store_until_it_has_ended(stores: Stores, tmp_path: Path) -> None:
     store, target = stores.make("sqlite"), stores.make_place("folder")
-    write_charts(tmp_path / "many", *(f"1.{number}.0" for number in range(400)))
+    write_charts(tmp_path / "many", *(f"1.{number}.0" for number in range(150)))
     store.command("import", str(tmp_path / "many"))
     store.command("backup", target)
     other = stores.make("sqlite")
     with other.start("restore", target) as process:
-        kill_when(process, lambda: len(files_of(other.storage, "blobs")) > 100)
+        kill_when(process, lambda: len(files_of(other.storage, "blobs")) > 40)
     with other.serve(wait_for="") as server:
         wait_for_reason(server.url, "a restore into this storage has not ended")
         assert httpx.post(f"{server.url}/api/charts", content=make_chart()).status_code == 503
@@ -199,11 +207,14 @@ def test_a_killed_restore_is_no_store_until_it_has_ended(stores: Stores, tmp_pat
     place = stores.make_place("folder")
     foreign.command("backup", place)
     said = other.run("restore", place)
+    while "a server writes to the storage" in said.text:  # the one above had the lease, which ends by itself
+        time.sleep(1)
+        said = other.run("restore", place)
     assert (said.code, "a restore of another state has not ended" in said.text) == (2, True)
     said = other.command("restore", target)
-    assert not said.startswith("400 blobs"), "what the killed run had brought was there"
+    assert not said.startswith("150 blobs"), "what the killed run had brought was there"
     assert "\nclean\n" in said
-    assert len(shown(other)) == 400
+    assert len(shown(other)) == 150
 
 
 def wait_for_reason(url: str, text: str) -> None:
@@ -242,7 +253,7 @@ def test_what_is_no_backup_is_refused(stores: Stores, tmp_path: Path, source: st
 
 def test_a_first_backup_that_was_killed_is_none_yet(stores: Stores, tmp_path: Path) -> None:
     store, target = stores.make("sqlite"), stores.make_place("folder")
-    write_charts(tmp_path / "many", *(f"1.{number}.0" for number in range(200)))
+    write_charts(tmp_path / "many", *(f"1.{number}.0" for number in range(100)))
     store.command("import", str(tmp_path / "many"))
     with store.start("backup", target) as process:
         kill_when(process, lambda: len(files_of(target, "blobs")) > 20)
@@ -253,7 +264,7 @@ def test_a_first_backup_that_was_killed_is_none_yet(stores: Stores, tmp_path: Pa
     publish(foreign, "0.1.0")
     assert "holds the backup of another store" in foreign.run("backup", target).text
     store.command("backup", target)
-    assert len(shown(restored(stores, target))) == 200
+    assert len(shown(restored(stores, target))) == 100
 
 
 def test_a_bucket_is_restored_from_a_bucket(stores: Stores, s3_endpoint: str) -> None:
