@@ -149,6 +149,38 @@ def verify(
 
 
 @cli.command()
+def backup(
+    target: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix. An earlier backup is brought on.")],
+    full: Annotated[
+        bool, typer.Option("--full", help="Hash every file of the backup again, not only new ones.")
+    ] = False,
+    storage: Storage = "",
+) -> None:
+    """Copy the ledger and all blobs it needs, and check the copy. Servers may run and take uploads meanwhile.
+
+    Again, for what is new. Exit code 4 when the copy lacks something; each finding is one line.
+    """
+    from app.commands import back_up
+
+    _run(back_up(_load(storage=storage), target, typer.echo, full=full))
+
+
+@cli.command()
+def restore(
+    source: Annotated[str, typer.Argument(help="A folder or s3://bucket/prefix that holds a backup.")],
+    storage: Storage = "",
+    database: DatabaseUrl = "",
+) -> None:
+    """Bring a backup into an empty storage, and check what came. Stop servers first.
+
+    An old SQLite file is set aside; a Postgres database must be empty. Exit code 4 when something is missing.
+    """
+    from app.commands import restore
+
+    _run(restore(_load(storage=storage, database=database), source, typer.echo))
+
+
+@cli.command()
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     storage: Storage = "",

@@ -146,7 +146,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
     tenure = Tenure(database, store, holder=holder)
     recall = partial(recall_museum_files, storage=store)
-    replay = Replay(database, store, pause=indexes.settle)
+    replay = Replay(database, store, pause=indexes.settle, blobs_may_lack=not isinstance(store, Recoverer))
     opening = Opening(database, ledger, replay, museum, readiness, tenure, recall, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
     collector = Collector(database, store, ledger, uploads, terms)

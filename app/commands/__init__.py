@@ -3,6 +3,7 @@
 Here are the words and exit codes of a terminal; what is done to the store is below, in `app/services`.
 """
 
+from app.commands.backup import back_up, restore
 from app.commands.collect import collect
 from app.commands.exports import export_charts
 from app.commands.imports import import_charts
@@ -11,4 +12,14 @@ from app.commands.reindex import reindex
 from app.commands.verify import verify
 from app.commands.worker import work
 
-__all__ = ["collect", "export_charts", "import_charts", "print_index", "reindex", "verify", "work"]
+__all__ = [
+    "back_up",
+    "collect",
+    "export_charts",
+    "import_charts",
+    "print_index",
+    "reindex",
+    "restore",
+    "verify",
+    "work",
+]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
+from app.db.rebuild import file_url
+from app.db.session import Database
 from app.errors import AppError, Kind
 from app.logs import configure_logs
 from app.settings import Settings
@@ -73,3 +77,17 @@ def migrate(url: str) -> None:
     except (SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise AppError(Kind.INVALID, f"the database cannot be opened: {reason}") from error
+
+
+@contextmanager
+def open_replica() -> Iterator[Database]:
+    """Make an empty catalogue in a temporary folder, started, to replay a ledger into."""
+    with tempfile.TemporaryDirectory(prefix="chartroom-replica-") as folder:
+        url = file_url(Path(folder) / "replica.db")
+        migrations.upgrade(url)
+        replica = Database(url)
+        replica.start()
+        try:
+            yield replica
+        finally:
+            replica.close()

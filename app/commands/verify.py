@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import migrations
-from app.commands.house import open_house
+from app.commands.house import open_house, open_replica
 from app.commands.imports import show_progress
 from app.commands.words import count
-from app.db.rebuild import file_url
-from app.db.session import Database
 from app.services.reconcile import Reconcile
 from app.services.verify import Report, Verify
 from app.settings import Settings
@@ -32,27 +26,13 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
         if repair:
             await house.opening.run()  # a torn ledger may stop it, and is named below; rows are left alone then
         may_commit = time.monotonic() < house.parts.readiness.may_write_until
-        with _open_replica() as replica, show_progress("checking") as notify:
+        with open_replica() as replica, show_progress("checking") as notify:
             reconcile = Reconcile(house.database, house.ledger, house.storage, replica)
             check = Verify(house.database, house.storage, reconcile)
             report = await check.run(repair=repair, may_commit=may_commit, notify=notify)
     for line in _render(report):
         write(line)
     return 0 if report.clean else WRONG
-
-
-@contextmanager
-def _open_replica() -> Iterator[Database]:
-    """Make an empty catalogue in a temporary folder, started."""
-    with tempfile.TemporaryDirectory(prefix="chartroom-verify-") as folder:
-        url = file_url(Path(folder) / "replica.db")
-        migrations.upgrade(url)
-        replica = Database(url)
-        replica.start()
-        try:
-            yield replica
-        finally:
-            replica.close()
 
 
 def _render(report: Report) -> Iterator[str]:

@@ -31,7 +31,7 @@ from app.domain.ledger import ROOT, parse_segment_key, read_change, read_header
 from app.services import tenure
 from app.services.museum import OURS
 from app.services.replay import Replay
-from storage import ObjectNotFound, ObjectStat, Storage
+from storage import ObjectNotFound, ObjectStat, Recoverer, Storage
 
 _CHANGED = -1
 """A size that no file has: the next scan sees that the file is not the one that was taken in."""
@@ -75,7 +75,7 @@ async def _read_holder(storage: Storage) -> dict[str, Any] | None:
 
 async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
-    segments = await Replay(database, storage).run()
+    segments = await Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer)).run()
     return Rebuilt(segments, await database.read(rebuild.count_all))
 
 

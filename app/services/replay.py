@@ -36,6 +36,7 @@ from app.domain.ledger import (
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.services.backup_state import refuse_unfinished
 from app.services.snapshots import fetch_snapshot
 from storage import ObjectNotFound, Storage
 
@@ -70,15 +71,18 @@ class Replay:
     """Brings the database up to the ledger.
 
     `pause` is awaited again and again while names are listed: a hundred thousand take seconds of the interpreter,
-    and whoever reads an index meanwhile need not wait for them.
+    and those who read an index meanwhile need not wait for them. `blobs_may_lack` is for storage that writes a commit's
+    objects side by side: a crash may leave a segment without its blob there.
     """
 
     def __init__(
-        self, database: Database, storage: Storage, *, pause: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
+        self, database: Database, storage: Storage, *,
+        pause: Callable[[], Awaitable[None]] | None = None, blobs_may_lack: bool = False,
+    ) -> None:  # fmt: skip
         self._database = database
         self._storage = storage
         self._pause = pause
+        self._blobs_may_lack = blobs_may_lack
         self._set_aside = False
 
     async def run(self, *, set_aside: bool = False) -> int:
@@ -88,6 +92,7 @@ class Replay:
         catalogue that writes: it renames such a segment, so that the next one may follow.
         """
         self._set_aside = set_aside
+        await refuse_unfinished(self._storage)
         folders = await self._list_segments()
         revisions, newest = await self._database.read(_list_revisions)
         replayed, waiting = 0, list[Segment]()
@@ -141,7 +146,8 @@ class Replay:
                 if not _follows(segment, known):
                     raise AppError(Kind.FAULT, _name_break(named, segment.header, known))
                 known = _Known(segment.header.revision, segment.header.commit)
-            if at + _BATCH >= len(waiting) and await self._is_incomplete(batch[-1], segments[-1]):
+            is_last = at + _BATCH >= len(waiting)
+            if is_last and self._blobs_may_lack and await self._is_incomplete(batch[-1], segments[-1]):
                 segments.pop()
             yield segments
 
