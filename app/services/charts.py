@@ -10,22 +10,27 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 
+import structlog
 from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import garbage, repositories
 from app.db.charts import BlobFacts
+from app.db.museum import Group
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain.ledger import blob_key, render_change
-from app.domain.retention import choose_surplus
+from app.domain.retention import Kept, choose_surplus
 from app.errors import AppError, Kind
-from app.services import faces
+from app.services import faces, followed
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Contents, Parcel, Parcels, Signature
+from app.services.policy import Policy, Rules
 from app.services.withdrawal import drop_signature, withdraw_in
 from storage import Storage
+
+_log = structlog.get_logger(__name__)
 
 
 class Outcome(Enum):
@@ -38,17 +43,6 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings allow, at every door. Zero means no limit."""
-
-    allow_overwrite: bool = False
-    allow_force: bool = True
-    allow_delete: bool = True
-    max_objects: int = 0
-    versions_per_chart: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
     """The outcome, and which chart version it is about (empty for provenance alone)."""
 
@@ -58,6 +52,7 @@ class Published:
     filename: str = ""
     digest: str = ""
     warning: str = ""  # why the chart cannot be had at the OCI door
+    removed: str = ""  # the version that went because the chart may keep only so many
 
 
 class Charts:
@@ -75,21 +70,19 @@ class Charts:
         self._parcels.close()
 
     async def publish(
-        self, repository: str, parcel: Parcel, *, overwrite: bool | None = None, contents: Contents | None = None
+        self, repository: str, parcel: Parcel, policy: Policy, *, contents: Contents | None = None
     ) -> Published:
-        """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules, `contents` is what
-        `read` answered for the parcel.
+        """Store a parcel in a repository as far as `policy` allows; every way in ends here. `contents` is what `read`
+        answered for the parcel.
 
-        Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
+        Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by the policy, CONFLICT when
         another chart has the file name; StorageError when storage fails: then nothing was stored.
         """
         chart, signature = contents or await self._parcels.read(parcel)
-        if overwrite is None:
-            overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
         is_pushed = parcel.pushed is not None
 
         def look(connection: Connection) -> tuple[Published | None, list[str]]:
-            refused = self._find_conflict(connection, repository, chart, signature, overwrite, pushed=is_pushed)
+            refused = self._find_conflict(connection, repository, chart, signature, policy, pushed=is_pushed)
             blobs = [read.blob.digest for read in (chart, signature) if read is not None]
             return refused, garbage.list_condemned(connection, blobs)
 
@@ -98,8 +91,12 @@ class Charts:
             return refused
         if parcel.pushed is None:  # else their bytes are in storage already
             await self._put_blobs(parcel, chart, signature, condemned)
-        work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
-        return await self._ledger.write(work.run)
+        published = await self._ledger.write(_Publish(policy, repository, parcel, chart, signature).run)
+        if published.removed:
+            facts = {"chart": published.name, "removed": published.removed, "added": published.version}
+            setting = f"PER_CHART_LIMIT={policy.versions_per_chart}"
+            _log.info("version removed", repository=repository, **facts, setting=setting)
+        return published
 
     async def read(self, parcel: Parcel) -> Contents:
         """Answer what a parcel holds, having judged it, for those who must know it before. Raises AppError INVALID."""
@@ -119,48 +116,40 @@ class Charts:
         finally:
             self._database.arrive()
 
-    async def withdraw(self, repository: str, name: str, version: str, *, only_digest: str | None = None) -> bool:
-        """Remove a version and its provenance; answer whether it was there.
+    async def claim(self, repository: str, published: Published, origin: str) -> None:
+        """Let a version that a followed file brought belong to `origin`: it stays when its file goes."""
+        group = Group(repository, published.name, published.version)
+        find = partial(followed.find_owned, group=group, filename=published.filename)
+        owned = await self._database.read(find)
+        if owned is not None:
+            await self._ledger.write(partial(followed.claim, group=owned, origin=origin))
 
-        With `only_digest` it is removed only while it has this content, and a server whose settings forbid
-        deleting does it too: the file that brought it is gone. Else raises AppError DENIED there.
+    async def withdraw(self, repository: str, name: str, version: str) -> bool:
+        """Remove a version and its provenance for a client; return whether it was there.
+
+        Raises AppError DENIED where the settings forbid deleting.
         """
-        if only_digest is None and not self.rules.allow_delete:
+        if not self.rules.allow_delete:
             raise AppError(Kind.DENIED, "deleting is switched off on this server (DISABLE_DELETE)")
-
-        def work(transaction: Transaction) -> bool:
-            return withdraw_in(transaction, repository, name, version, only_digest=only_digest)
-
-        return await self._ledger.write(work)
+        return await self._ledger.write(lambda transaction: withdraw_in(transaction, repository, name, version))
 
     def _find_conflict(
         self, connection: Connection, repository: str, chart: Content | None,
-        signature: Signature | None, overwrite: bool, *, pushed: bool,
+        signature: Signature | None, policy: Policy, *, pushed: bool,
     ) -> Published | None:  # fmt: skip
         """Answer early what the transaction would answer: no blob needs writing then."""
         found = repositories.find(connection, repository)
         if found is None:
             return None
-        refused = _judge(connection, found.id, chart, signature, overwrite, pushed=pushed)
-        if refused is None and self.rules.max_objects and _is_new(connection, found.id, chart, signature):
-            _check_room(connection, found.id, self.rules.max_objects)
+        refused = _judge(connection, found.id, chart, signature, policy, pushed=pushed)
+        if refused is None and policy.max_objects and _is_new(connection, found.id, chart, signature):
+            _check_room(connection, found.id, policy.max_objects)
         return refused
-
-    async def withdraw_provenance(self, repository: str, filename: str, *, only_digest: str) -> None:
-        """Remove the provenance of the archive called `filename` while it has this content."""
-
-        def work(transaction: Transaction) -> None:
-            home = repositories.find(transaction.connection, repository)
-            found = home and rows.find_provenance(transaction.connection, home.id, filename)
-            if home is not None and found is not None and found.digest == only_digest:
-                drop_signature(transaction, home, filename)
-
-        await self._ledger.write(work)
 
 
 def _judge(
     connection: Connection, repository_id: int, chart: Content | None,
-    signature: Signature | None, overwrite: bool, *, pushed: bool,
+    signature: Signature | None, policy: Policy, *, pushed: bool,
 ) -> Published | None:  # fmt: skip
     """Answer CONFLICT or UNCHANGED where nothing may or need be stored. Raises AppError CONFLICT."""
     same = signed = None
@@ -172,7 +161,10 @@ def _judge(
             raise AppError(Kind.CONFLICT, _name_is_taken(row.filename, rivals.other))
     if signature is not None:
         signed = rows.find_provenance(connection, repository_id, signature.filename)
-    if overwrite or (same is None and signed is None):
+    if policy.replaces:
+        there = same if chart is not None else signed
+        return None if there and there.digest == policy.replaces else _published(Outcome.CONFLICT, chart)
+    if policy.overwrite or (same is None and signed is None):
         return None
     if chart is not None and same is None and signature is not None and signed == signature.blob:
         return None  # its provenance came first, as it may
@@ -209,30 +201,30 @@ def _name_is_taken(filename: str, other: tuple[str, str]) -> str:
 class _Publish:
     """The transaction of one publish."""
 
-    rules: Rules
+    policy: Policy
     repository: str
     parcel: Parcel
     chart: Content | None
     signature: Signature | None
-    overwrite: bool
 
     def run(self, transaction: Transaction) -> Published:
         connection = transaction.connection
         repository = repositories.get_or_create(connection, self.repository)
         pushed = self.parcel.pushed
-        refused = _judge(
-            connection, repository.id, self.chart, self.signature, self.overwrite, pushed=pushed is not None
-        )
+        refused = _judge(connection, repository.id, self.chart, self.signature, self.policy, pushed=pushed is not None)
         if refused is not None:
             if pushed is not None and refused.outcome is Outcome.UNCHANGED:
                 faces.store_pushed(transaction, repository, pushed)
             return refused
-        outcome = Outcome.CREATED
+        outcome, removed = Outcome.CREATED, ""
         if self.chart is not None:
             outcome = self._put_chart(transaction, repository, self.chart)
+            if outcome is Outcome.CREATED:
+                removed = self._drop_surplus(transaction, repository, self.chart.row.name, self.chart.row.version)
         if self.signature is not None:
             self._put_signature(transaction, repository, *self.signature)
-        return replace(_published(outcome, self.chart), warning=self._put_face(transaction, repository))
+        warning = self._put_face(transaction, repository)
+        return replace(_published(outcome, self.chart), warning=warning, removed=removed)
 
     def _put_face(self, transaction: Transaction, repository: RepositoryRow) -> str:
         """Let the OCI door show what is there now; answer a warning if it cannot."""
@@ -248,14 +240,21 @@ class _Publish:
         row = chart.row
         old = rows.find_rivals(transaction.connection, repository.id, row.name, row.version, filename=row.filename)
         if old.same is None:
-            _check_room(transaction.connection, repository.id, self.rules.max_objects)
+            _check_room(transaction.connection, repository.id, self.policy.max_objects)
         elif old.same != chart.blob:
             drop_signature(transaction, repository, old.same_filename)
+        elif old.same_filename != row.filename:
+            self._move_signature(transaction, repository, old.same_filename, row.filename)
         rows.put_version(transaction, repository.id, row, chart.summary)
         transaction.record(repository, rows.render_version_put(row))
-        if old.same is None:
-            self._drop_surplus(transaction, repository, row.name, row.version)
         return Outcome.REPLACED if old.same else Outcome.CREATED
+
+    def _move_signature(self, transaction: Transaction, repository: RepositoryRow, old: str, new: str) -> None:
+        """Let the provenance of an archive follow it to another file name, unless that has one."""
+        moved = rows.find_provenance(transaction.connection, repository.id, old)
+        drop_signature(transaction, repository, old)
+        if moved is not None and rows.find_provenance(transaction.connection, repository.id, new) is None:
+            self._record_signature(transaction, repository, new, moved)
 
     def _put_signature(
         self, transaction: Transaction, repository: RepositoryRow, filename: str, blob: BlobFacts
@@ -264,16 +263,25 @@ class _Publish:
         if found == blob:
             return
         if found is None:
-            _check_room(transaction.connection, repository.id, self.rules.max_objects)
+            _check_room(transaction.connection, repository.id, self.policy.max_objects)
+        self._record_signature(transaction, repository, filename, blob)
+
+    def _record_signature(
+        self, transaction: Transaction, repository: RepositoryRow, filename: str, blob: BlobFacts
+    ) -> None:
         rows.put_provenance(transaction, repository.id, filename, blob)
         facts = {"filename": filename, "digest": blob.digest, "size": blob.size, "created": transaction.now}
         transaction.record(repository, render_change("put", "provenance", **facts))
 
-    def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
-        limit = self.rules.versions_per_chart
+    def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> str:
+        """Remove the version for which a new one leaves no room; return it, or ""."""
+        limit = self.policy.versions_per_chart
         if not limit:
-            return
+            return ""
         versions = rows.list_versions(transaction.connection, repository.id, name)
-        ages = [(row.created, row.version) for row in versions if row.version != version]
-        for surplus in choose_surplus(ages, keep=limit - 1):
-            withdraw_in(transaction, repository.path, name, surplus)
+        kept = [Kept(row.created, row.sort_key, row.version) for row in versions]
+        surplus = choose_surplus(kept, added=version, limit=limit)
+        if surplus is None:
+            return ""
+        withdraw_in(transaction, repository.path, name, surplus, reason="limit")
+        return surplus
