@@ -24,7 +24,7 @@ from app.routes.observe import LogForm, Observer
 from app.routes.paths import Paths
 from app.routes.registry_gate import RegistryGate
 from app.services.archives import Archives
-from app.services.charts import Charts, Rules
+from app.services.charts import Charts
 from app.services.collect import Collector, Terms
 from app.services.counts import Counts
 from app.services.indexes import Indexes
@@ -32,9 +32,9 @@ from app.services.ledger import Ledger
 from app.services.listing import Listing
 from app.services.museum import MuseumFiles
 from app.services.opening import Opening
+from app.services.policy import Rules
 from app.services.pushes import Pushes
 from app.services.readiness import Readiness
-from app.services.rebuild import recall_museum_files
 from app.services.registry import Registry
 from app.services.replay import Replay
 from app.services.revisions import Revisions
@@ -142,12 +142,11 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     form = LogForm(settings.log_json, settings.log_latency_integer, settings.log_health)
     observer = Observer(requests, form)
     workers = WorkerCounts(requests, Path(folder) if folder else None, settle=observer.flush)
-    museum = MuseumFiles(database, store, charts, parallel=settings.index_limit or 8)
+    museum = MuseumFiles(database, store, charts, ledger, parallel=settings.index_limit or 8)
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
     tenure = Tenure(database, store, holder=holder)
-    recall = partial(recall_museum_files, storage=store)
     replay = Replay(database, store, pause=indexes.settle, blobs_may_lack=not isinstance(store, Recoverer))
-    opening = Opening(database, ledger, replay, museum, readiness, tenure, recall, holder=holder)
+    opening = Opening(database, ledger, replay, museum, readiness, tenure, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
     collector = Collector(database, store, ledger, uploads, terms)
     schedule = Schedule(

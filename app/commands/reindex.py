@@ -19,7 +19,7 @@ from app.commands.house import migrate, quiet_logs
 from app.db import rebuild, repositories
 from app.db.rebuild import OneTransaction, file_url, held_alone
 from app.db.session import Database
-from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over, recall_museum_files
+from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over
 from app.settings import Settings
 from app.wiring import build_storage
 from storage import Storage
@@ -83,9 +83,7 @@ async def _fill_file(path: Path, storage: Storage, old: Connection | None) -> Re
     database.start()
     try:
         result = await fill(database, storage)
-        if old is None:
-            await recall_museum_files(database, storage)
-        else:
+        if old is not None:
             await database.write(lambda transaction: rebuild.copy_museum_files(old, transaction.connection))
             new = (await database.read(repositories.get_catalogue)).identity
             await hand_over(storage, repositories.get_catalogue(old).identity, new)

@@ -64,9 +64,11 @@ def empty(connection: Connection) -> None:
 
 def copy_museum_files(source: Connection, target: Connection) -> None:
     """Copy which of ChartMuseum's files were taken in, and whether all were, and the key of tokens."""
-    for page in source.execute(select(museum_files)).mappings().partitions(_PAGE):
+    known = {column["name"] for column in inspect(source).get_columns("museum_files")}  # it may be of an older version
+    columns = [column for column in museum_files.c if column.name in known]
+    for page in source.execute(select(*columns)).mappings().partitions(_PAGE):
         target.execute(insert(museum_files), [dict(row) for row in page])
-    known = {column["name"] for column in inspect(source).get_columns("catalogue")}  # it may be of an older version
+    known = {column["name"] for column in inspect(source).get_columns("catalogue")}
     kept = [column for column in (catalogue.c.scanned, catalogue.c.token_key) if column.name in known]
     target.execute(update(catalogue).values(dict(source.execute(select(*kept)).mappings().one())))
 

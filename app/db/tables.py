@@ -193,9 +193,11 @@ museum_files = Table(
     Column("key", Name, primary_key=True),  # the object as ChartMuseum named it
     Column("size", BigInteger, nullable=False),
     Column("modified", BigInteger, nullable=False),
-    Column("digest", String(64), nullable=False),  # of what it held when it was taken in; "" if refused
-    Column("name", Name, nullable=False),  # the chart it brought; "" for provenance or a refused file
+    Column("digest", String(64), nullable=False),  # of what it held when it was read; "" if that is no chart
+    Column("name", Name, nullable=False),  # the chart in it, or that was in it before it broke; "" for provenance
     Column("version", Name, nullable=False),
+    Column("signs", String(64), nullable=False, default=""),  # of provenance: the digest of its archive
+    Column("state", String(16)),  # "" counts, else why not (app/db/museum.py); NULL: noted by an older version
 )
 
 leases = Table(

@@ -21,10 +21,13 @@ def put_version(
     transaction.record(repository, render_version_put(row))
 
 
-def remove_version(transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
-    """Remove a version."""
+def remove_version(
+    transaction: Transaction, repository: RepositoryRow, name: str, version: str, *, reason: str = ""
+) -> None:
+    """Remove a version; `reason` tells in the ledger why it went, "" that a client removed it."""
     charts.remove_version(transaction, repository.id, name, version)
-    transaction.record(repository, render_change("remove", "version", chart=name, version=version))
+    facts = {"chart": name, "version": version} | ({"reason": reason} if reason else {})
+    transaction.record(repository, render_change("remove", "version", **facts))
 
 
 def put_provenance(transaction: Transaction, repository: RepositoryRow, filename: str, blob: BlobFacts) -> None:

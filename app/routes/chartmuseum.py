@@ -32,6 +32,7 @@ from app.routes.errors import answer_error, render_json, render_warning
 from app.services.charts import Outcome, Published
 from app.services.listing import Page, blob_of, unpack
 from app.services.parcels import Parcel
+from app.services.policy import Policy
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -144,11 +145,11 @@ class _Door:
     async def upload(self, request: Request) -> Response:
         """POST /api/R/charts[?force]: an archive as the raw body, or a form with an archive, provenance or both."""
         caller = admit(self._parts, request, Action.PUSH)
-        upload, force = self._parts.upload, "force" in request.query_params
+        upload, policy = self._parts.upload, self._policy(request)
         if not is_form(request):
-            parcel = Parcel(await read_body(request, upload.limits), force=force)
+            parcel = Parcel(await read_body(request, upload.limits))
             self._parts.readiness.check_writable()  # another catalogue may have taken over while the body came
-            return _saved(await self._parts.charts.publish(caller.repository, parcel), "file already exists")
+            return _saved(await self._parts.charts.publish(caller.repository, parcel, policy), "file already exists")
         form = await read_form(
             request, upload.limits, chart_field=upload.chart_field, provenance_field=upload.provenance_field
         )
@@ -156,23 +157,28 @@ class _Door:
         if form.chart is None and form.provenance is None:
             fields = f"{upload.chart_field} and {upload.provenance_field}"
             raise AppError(Kind.INVALID, f"no package or provenance file found in form fields {fields}")
-        parcel = Parcel(form.chart, form.provenance, origin="form", force=force)
-        return _saved(await self._parts.charts.publish(caller.repository, parcel), "chart already exists")
+        parcel = Parcel(form.chart, form.provenance, origin="form")
+        return _saved(await self._parts.charts.publish(caller.repository, parcel, policy), "chart already exists")
 
     async def upload_provenance(self, request: Request) -> Response:
         """POST /api/R/prov[?force]: a provenance file as the raw body."""
         caller = admit(self._parts, request, Action.PUSH)
         body = await read_body(request, self._parts.upload.limits)
         self._parts.readiness.check_writable()
-        parcel = Parcel(provenance=body, force="force" in request.query_params)
         try:
-            published = await self._parts.charts.publish(caller.repository, parcel)
+            published = await self._parts.charts.publish(
+                caller.repository, Parcel(provenance=body), self._policy(request)
+            )
         except AppError as error:
             if error.message == "invalid provenance file":
                 # The form path answers 400; here ChartMuseum's clients and its own tests expect 500.
                 return _json(render_json({"error": error.message}), 500)
             raise
         return _saved(published, "file already exists")
+
+    def _policy(self, request: Request) -> Policy:
+        """Return what the settings allow this upload."""
+        return self._parts.charts.rules.for_upload(force="force" in request.query_params)
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/R/charts/<name>/<version>: the archive and its provenance; the version is literal."""

@@ -11,25 +11,30 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Connection
 
 from app.db import charts as rows
 from app.db import garbage, repositories
 from app.db.charts import BlobFacts, Found
+from app.db.museum import Group
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain.artifact import explain_classic_only
 from app.domain.ledger import blob_key
 from app.domain.oci import tag_of
-from app.domain.retention import choose_surplus
+from app.domain.retention import Kept, choose_surplus
 from app.errors import AppError, Kind
 from app.records import charts as records
-from app.services import faces
+from app.services import faces, followed
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Contents, Parcel, Parcels, Signature
+from app.services.policy import Policy, Rules
 from app.services.withdrawal import withdraw_in
 from storage import Storage
+
+_log = structlog.get_logger(__name__)
 
 _WITH_COMMIT = 512 * 1024
 """Bytes of files that are stored together with the commit; larger ones are stored before it, outside of its lock."""
@@ -45,17 +50,6 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings allow, at every door. Zero means no limit."""
-
-    allow_overwrite: bool = False
-    allow_force: bool = True
-    allow_delete: bool = True
-    max_objects: int = 0
-    versions_per_chart: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
     """The outcome, and which chart version it is about (empty for provenance alone)."""
 
@@ -65,6 +59,7 @@ class Published:
     filename: str = ""
     digest: str = ""
     warning: str = ""  # why the chart cannot be had at the OCI door
+    removed: str = ""  # the version that went because the chart may keep only so many
 
 
 class Charts:
@@ -82,20 +77,18 @@ class Charts:
         self._parcels.close()
 
     async def publish(
-        self, repository: str, parcel: Parcel, *, overwrite: bool | None = None, contents: Contents | None = None
+        self, repository: str, parcel: Parcel, policy: Policy, *, contents: Contents | None = None
     ) -> Published:
-        """Store a parcel in a repository; every way in ends here. `overwrite` None asks the rules, `contents` is what
-        `read` answered for the parcel.
+        """Store a parcel in a repository as far as `policy` allows; every way in ends here. `contents` is what `read`
+        returned for the parcel.
 
-        Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by its setting, CONFLICT when
+        Raises AppError INVALID for a broken parcel, LIMIT when the repository is full by the policy, CONFLICT when
         another chart has the file name; StorageError when storage fails: then nothing was stored.
         """
         self._database.announce()  # uploads that are on their way together are committed together
         try:
             chart, signature = contents or await self._parcels.read(parcel)
-            if overwrite is None:
-                overwrite = self.rules.allow_overwrite or (parcel.force and self.rules.allow_force)
-            work = _Publish(self.rules, repository, parcel, chart, signature, overwrite)
+            work = _Publish(policy, repository, parcel, chart, signature)
             blobs = _list_blobs(parcel, chart, signature)
             if sum(len(content) for _, content in blobs) > _WITH_COMMIT:
                 refused = await self._put_first(work, blobs)
@@ -104,7 +97,13 @@ class Charts:
                 blobs = []
         finally:
             self._database.arrive()
-        return await self._ledger.write(work.run, blobs=[(blob_key(digest), content) for digest, content in blobs])
+        objects = [(blob_key(digest), content) for digest, content in blobs]
+        published = await self._ledger.write(work.run, blobs=objects)
+        if published.removed:
+            facts = {"chart": published.name, "removed": published.removed, "added": published.version}
+            setting = f"PER_CHART_LIMIT={policy.versions_per_chart}"
+            _log.info("version removed", repository=repository, **facts, setting=setting)
+        return published
 
     async def read(self, parcel: Parcel) -> Contents:
         """Return what a parcel holds, having checked it, for those who must know it before. Raises AppError INVALID."""
@@ -123,30 +122,22 @@ class Charts:
             await self._storage.put(blob_key(digest), content)
         return refused
 
-    async def withdraw(self, repository: str, name: str, version: str, *, only_digest: str | None = None) -> bool:
-        """Remove a version and its provenance; answer whether it was there.
+    async def claim(self, repository: str, published: Published, origin: str) -> None:
+        """Let a version that a followed file brought belong to `origin`: it stays when its file goes."""
+        group = Group(repository, published.name, published.version)
+        find = partial(followed.find_owned, group=group, filename=published.filename)
+        owned = await self._database.read(find)
+        if owned is not None:
+            await self._ledger.write(partial(followed.claim, group=owned, origin=origin))
 
-        With `only_digest` it is removed only while it has this content, and a server whose settings forbid
-        deleting does it too: the file that brought it is gone. Else raises AppError DENIED there.
+    async def withdraw(self, repository: str, name: str, version: str) -> bool:
+        """Remove a version and its provenance for a client; return whether it was there.
+
+        Raises AppError DENIED where the settings forbid deleting.
         """
-        if only_digest is None and not self.rules.allow_delete:
+        if not self.rules.allow_delete:
             raise AppError(Kind.DENIED, "deleting is switched off on this server (DISABLE_DELETE)")
-
-        def work(transaction: Transaction) -> bool:
-            return withdraw_in(transaction, repository, name, version, only_digest=only_digest)
-
-        return await self._ledger.write(work)
-
-    async def withdraw_provenance(self, repository: str, filename: str, *, only_digest: str) -> None:
-        """Remove the provenance of the archive called `filename` while it has this content."""
-
-        def work(transaction: Transaction) -> None:
-            home = repositories.find(transaction.connection, repository)
-            found = home and rows.find_provenance(transaction.connection, home.id, filename)
-            if home is not None and found is not None and found.digest == only_digest:
-                records.remove_provenance(transaction, home, filename)
-
-        await self._ledger.write(work)
+        return await self._ledger.write(lambda transaction: withdraw_in(transaction, repository, name, version))
 
 
 def _list_blobs(parcel: Parcel, chart: Content | None, signature: Signature | None) -> list[tuple[str, bytes]]:
@@ -184,12 +175,11 @@ class _There(NamedTuple):
 class _Publish:
     """The transaction of one publish."""
 
-    rules: Rules
+    policy: Policy
     repository: str
     parcel: Parcel
     chart: Content | None
     signature: Signature | None
-    overwrite: bool
 
     def find_refusal(self, connection: Connection) -> Published | None:
         """Return early what the transaction would return without storing anything. Raises what it would raise."""
@@ -197,7 +187,7 @@ class _Publish:
         refused = self._judge(there)
         home = there.chart.repository
         if refused is None and home is not None and self._is_new(there):
-            _check_room(connection, home.id, self.rules.max_objects)
+            _check_room(connection, home.id, self.policy.max_objects)
         return refused
 
     def run(self, transaction: Transaction) -> Published:
@@ -208,16 +198,18 @@ class _Publish:
             if pushed is not None and refused.outcome is Outcome.UNCHANGED:
                 faces.store_pushed(transaction, repository, pushed)
             return refused
-        outcome, warning = Outcome.CREATED, ""
+        outcome, warning, removed = Outcome.CREATED, "", ""
         if self.chart is not None:
             outcome, warning = self._put_chart(transaction, repository, self.chart, there.chart)
+        if self.chart is not None and outcome is Outcome.CREATED:
+            removed = self._drop_surplus(transaction, repository, self.chart.row.name, self.chart.row.version)
         if self.signature is not None and there.signed != self.signature.blob:
             self._put_signature(transaction, repository, self.signature, is_new=there.signed is None)
         if pushed is not None:
             faces.store_pushed(transaction, repository, pushed)
         elif self.chart is None and self.signature is not None:
             faces.add_provenance(transaction, repository, *self.signature)
-        return replace(_published(outcome, self.chart), warning=warning)
+        return replace(_published(outcome, self.chart), warning=warning, removed=removed)
 
     def _look(self, connection: Connection) -> _There:
         chart, signature = Found(), self.signature
@@ -237,7 +229,11 @@ class _Publish:
         signed = there.signed if signature is not None else None
         if chart is not None and there.chart.other is not None:
             raise AppError(Kind.CONFLICT, _name_is_taken(chart.row.filename, there.chart.other))
-        if self.overwrite or (same is None and signed is None):
+        if self.policy.replaces:
+            found = same if chart is not None else signed
+            expected = found is not None and found.digest == self.policy.replaces
+            return None if expected else _published(Outcome.CONFLICT, chart)
+        if self.policy.overwrite or (same is None and signed is None):
             return None
         if chart is not None and same is None and signature is not None and signed == signature.blob:
             return None  # its provenance came first, as it may
@@ -257,9 +253,11 @@ class _Publish:
         """Store the version with its manifest and tag; return also a warning if OCI cannot name it, else ""."""
         row, old = chart.row, there.same
         if old is None:
-            _check_room(transaction.connection, repository.id, self.rules.max_objects)
+            _check_room(transaction.connection, repository.id, self.policy.max_objects)
         elif old != chart.blob:
             records.remove_provenance(transaction, repository, there.same_filename)
+        elif there.same_filename != row.filename:
+            there = self._move_signature(transaction, repository, there, row.filename)
         signed = there.provenance if old in (None, chart.blob) else None
         if self.signature is not None and self.signature.filename == row.filename:
             signed = self.signature.blob
@@ -271,22 +269,35 @@ class _Publish:
         records.put_version(transaction, repository, row, chart.summary, replaces=old is not None, contents=contents)
         if artifact is not None:
             faces.put_derived(transaction, repository, row, artifact, signed, tagged=there.tagged)
-        if old is None:
-            self._drop_surplus(transaction, repository, row.name, row.version)
         return Outcome.REPLACED if old else Outcome.CREATED, warning
+
+    def _move_signature(
+        self, transaction: Transaction, repository: RepositoryRow, there: Found, filename: str
+    ) -> Found:
+        """Let the provenance of an archive follow it to another file name unless that has one; return what is there."""
+        moved = rows.find_provenance(transaction.connection, repository.id, there.same_filename)
+        records.remove_provenance(transaction, repository, there.same_filename)
+        if moved is None or there.provenance is not None:
+            return there
+        records.put_provenance(transaction, repository, filename, moved)
+        return there._replace(provenance=moved)
 
     def _put_signature(
         self, transaction: Transaction, repository: RepositoryRow, signature: Signature, *, is_new: bool
     ) -> None:
         if is_new:
-            _check_room(transaction.connection, repository.id, self.rules.max_objects)
+            _check_room(transaction.connection, repository.id, self.policy.max_objects)
         records.put_provenance(transaction, repository, *signature)
 
-    def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> None:
-        limit = self.rules.versions_per_chart
+    def _drop_surplus(self, transaction: Transaction, repository: RepositoryRow, name: str, version: str) -> str:
+        """Remove the version for which a new one leaves no room; return it, or ""."""
+        limit = self.policy.versions_per_chart
         if not limit:
-            return
+            return ""
         versions = rows.list_versions(transaction.connection, repository.id, name)
-        ages = [(row.created, row.version) for row in versions if row.version != version]
-        for surplus in choose_surplus(ages, keep=limit - 1):
-            withdraw_in(transaction, repository.path, name, surplus)
+        kept = [Kept(row.created, row.sort_key, row.version) for row in versions]
+        surplus = choose_surplus(kept, added=version, limit=limit)
+        if surplus is None:
+            return ""
+        withdraw_in(transaction, repository.path, name, surplus, reason="limit")
+        return surplus

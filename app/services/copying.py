@@ -22,7 +22,7 @@ from app.db import audit, rebuild
 from app.db.charts import BlobFacts
 from app.db.rebuild import Totals
 from app.db.session import Database
-from app.domain.ledger import BLOBS, blob_key, parse_blob_key
+from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
 from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Lost, read_checked
@@ -135,7 +135,7 @@ class Copying:
         """Copy one listing of the ledger; return whether it was all there."""
         before = self._lost
         listing = await self._list_names()
-        await Replay(self._replica, ListedLedger(self._source, listing)).run()
+        await Replay(self._replica, ListedLedger(self._source, ROOT, listing)).run()
         self._lost = {}
         await self._copy_blobs()
         if self._lost and self._lost != before:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -21,11 +21,12 @@ from app.domain.names import parse_repository, split_view
 from app.errors import AppError, Kind
 from app.services.charts import Charts, Outcome, Published
 from app.services.parcels import Parcel
+from app.services.policy import UNLIMITED, Policy
 from app.services.readiness import Readiness
 from app.upstream.protocol import Offer, Upstream
 from storage import StorageError
 
-_REFUSALS = frozenset((Kind.INVALID, Kind.CONFLICT, Kind.LIMIT, Kind.TOO_LARGE, Kind.NOT_FOUND))
+_REFUSALS = frozenset((Kind.INVALID, Kind.CONFLICT, Kind.TOO_LARGE, Kind.NOT_FOUND))
 _TRIES = 5  # a server on the same store may hold the database for a moment
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 
@@ -119,6 +120,9 @@ class Imports:
             filename = offer.filename
             if offer.archive:
                 published = await self._take_archive(upstream, path, offer)
+                if published.outcome is Outcome.UNCHANGED:
+                    self._readiness.check_writable()
+                    await self._charts.claim(path, published, "import")
                 tally.count(published.outcome)
                 filename, address = published.filename, f"{address}.prov"
             if await self._take_provenance(upstream, path, filename, offer):
@@ -158,19 +162,19 @@ class Imports:
 
     async def _publish(self, path: str, parcel: Parcel) -> Published:
         """Publish, and overwrite only what differs: the same content again must stay unchanged."""
-        published = await self._try_publish(path, parcel, overwrite=False)
+        published = await self._try_publish(path, parcel, UNLIMITED)
         if published.outcome is Outcome.CONFLICT and self._charts.rules.allow_overwrite:
-            published = await self._try_publish(path, parcel, overwrite=True)
+            published = await self._try_publish(path, parcel, replace(UNLIMITED, overwrite=True))
         if published.outcome is Outcome.CONFLICT:
             what = f"{published.name} {published.version}" if published.name else "provenance"
             raise _Refused(f"other content is stored as {what}; delete it first, or set ALLOW_OVERWRITE")
         return published
 
-    async def _try_publish(self, path: str, parcel: Parcel, *, overwrite: bool) -> Published:
+    async def _try_publish(self, path: str, parcel: Parcel, policy: Policy) -> Published:
         for left in reversed(range(_TRIES)):
             try:
                 self._readiness.check_writable()
-                return await self._charts.publish(path, parcel, overwrite=overwrite)
+                return await self._charts.publish(path, parcel, policy)
             except AppError as error:
                 if error.kind is not Kind.UNAVAILABLE or not left:
                     raise

@@ -9,11 +9,12 @@ of B is in S or was replaced by a snapshot of S. One name that S neither has nor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from app.domain.ledger import ROOT, parse_segment_key
 from app.services.checked import Damaged
+from app.services.shelf import Shelf
 from storage import ObjectStat, Storage
 
 Listing = Mapping[str, ObjectStat]
@@ -64,27 +65,10 @@ async def read_named(storage: Storage, key: str) -> AsyncGenerator[bytes, None]:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedLedger:
+class ListedLedger(Shelf):
     """A storage in which a scan finds the segments of `listing` and nothing else: the ledger as it was then."""
 
-    storage: Storage
-    listing: Listing
-
-    async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> None:
-        """Write an object."""
-        await self.storage.put(key, content)
-
-    async def stat(self, key: str) -> ObjectStat:
-        """Tell size and time of an object."""
-        return await self.storage.stat(key)
-
-    async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Return an object's bytes."""
-        return await self.storage.open(key, start, length)
-
-    async def delete(self, key: str) -> None:
-        """Remove an object."""
-        await self.storage.delete(key)
+    listing: Listing = field(default_factory=dict)
 
     async def scan(self, prefix: str = "") -> AsyncIterator[ObjectStat]:
         """Return the listed segments with the prefix."""

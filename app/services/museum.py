@@ -1,71 +1,106 @@
-"""ChartMuseum's files beside ours: taken in once, then followed at every rescan. They are read, never touched.
+"""ChartMuseum's files beside ours: read once, then followed at every rescan. They are never touched.
 
-New and changed files publish; a file that vanished withdraws the version it brought, unless that has changed since.
+A pass reads the files that are new or changed, then looks at each version that they bring or brought: which file stands
+for it now, if any (`followed.decide`). Files with a canonical name stand for their version at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
-from app.db import charts, museum, repositories
-from app.db.museum import MuseumFile
+from app.db import museum, repositories
+from app.db.charts import VersionRow
+from app.db.museum import COUNTS, IGNORED, ORIGIN, WAITING, Group, MuseumFile
 from app.db.session import Database
+from app.db.transaction import Transaction
 from app.domain import times
 from app.domain.foreign import Listed, read_foreign_index
 from app.errors import AppError, Kind
-from app.services.charts import Charts, Outcome, Published
-from app.services.parcels import Parcel
+from app.services import followed
+from app.services.charts import Charts, Outcome
+from app.services.followed import Decision
+from app.services.history import read_history
+from app.services.ledger import Ledger
+from app.services.parcels import Contents, Parcel
+from app.services.passes import Pass, Scanned, gather, read_all
+from app.services.policy import UNLIMITED
+from app.services.review import review
+from app.services.signatures import Signatures
 from storage import ObjectNotFound, ObjectStat, Storage
 
 OURS = ".chartroom/"
 _INDEXES = ("index-cache.yaml", "index.yaml")  # where `created` is found, the first that lists the file
 _ENDINGS = (".tgz", ".tgz.prov")
+_LISTINGS = 2  # more, before a file counts as gone
+_PAGE = 500  # files noted in one commit
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What a pass did, in files."""
-
-    published: int = 0
-    withdrawn: int = 0
-    refused: int = 0
+class _Blocked(Exception):
+    """Another chart has the file name of a file."""
 
 
 class MuseumFiles:
     """Follows the files that ChartMuseum keeps in the same folder or bucket. `parallel` files are read at once."""
 
-    def __init__(self, database: Database, storage: Storage, charts: Charts, *, parallel: int = 8) -> None:
+    def __init__(
+        self, database: Database, storage: Storage, charts: Charts, ledger: Ledger, *, parallel: int = 8
+    ) -> None:
         self._database = database
         self._storage = storage
         self._charts = charts
+        self._ledger = ledger
         self._parallel = parallel
 
+    async def is_due(self) -> bool:
+        """Return whether a start must make a pass: the first one, or the first after an upgrade."""
+
+        def ask(connection: Connection) -> bool:
+            return not repositories.get_catalogue(connection).scanned or museum.has_old_files(connection)
+
+        return await self._database.read(ask)
+
     async def scan(self) -> Scanned:
-        """Make one pass. Raises StorageError; a file that cannot be taken in is logged and counted."""
+        """Make one pass. Raises StorageError, AppError UNAVAILABLE; a file that is no chart is logged and counted."""
+        state = await self._begin()
+        fresh = [stat for stat in state.list_fresh() if not stat.key.endswith(".prov")]
+        await gather(self._parallel, partial(self._read, state), fresh)
+        await self._settle_all(state)
+        await Signatures(self._database, self._storage, self._charts, self._ledger, self._parallel).settle(state)
+        await self._save(state, state.now.values())
+        for key in state.saved.keys() - state.now.keys():
+            await self._forget(state, key)
+        await self._mark_scanned()
+        return state.scanned
+
+    async def _begin(self) -> Pass:
         found = await self._list_files()
-        known = await self._database.read_in_thread(museum.list_files)
-        fresh = [stat for key, stat in found.items() if key not in known or _changed(known[key], stat)]
-        # Provenance after archives: a replaced archive drops the provenance that was there.
-        fresh.sort(key=lambda stat: (stat.key.endswith(".prov"), stat.key))
-        listed = await self._read_indexes({_folder(stat.key) for stat in fresh})
-        outcomes: list[bool] = []
-        for kind in (".tgz", ".prov"):
-            batch = [stat for stat in fresh if stat.key.endswith(kind)]
-            take = partial(self._take, known=known, listed=listed)
-            outcomes += await _gather(self._parallel, take, batch)
-        gone = [file for key, file in known.items() if key not in found]
-        for file in gone:
-            await self._forget(file)
-        return Scanned(sum(outcomes), len(gone), len(outcomes) - sum(outcomes))
+        saved = await self._database.read_in_thread(museum.list_files)
+        for _ in range(_LISTINGS):
+            if saved.keys() <= found.keys():
+                break
+            found = await self._list_files()  # a rename in the midst of a listing may have shown neither name
+        scanned = (await self._database.read(repositories.get_catalogue)).scanned
+        if not scanned and found:
+            # What a lost database knew of these files the ledger still says: a deleted chart must not come back.
+            history = await read_history(self._storage)
+            told = {file.key: file for file in history.list_files() if file.key in found}
+            return Pass(found, saved, told | saved, history, set(found))
+        if any(file.state is None for file in saved.values()):
+            return await review(self._database, self._storage, found, saved)
+        return Pass(found, saved, dict(saved))
+
+    async def _mark_scanned(self) -> None:
+        if not (await self._database.read(repositories.get_catalogue)).scanned:
+            await self._database.write(lambda transaction: repositories.mark_scanned(transaction.connection))
 
     async def _list_files(self) -> dict[str, ObjectStat]:
         return {
@@ -74,106 +109,189 @@ class MuseumFiles:
             if stat.key.endswith(_ENDINGS) and not stat.key.startswith(OURS)
         }
 
-    async def _read_indexes(self, folders: set[str]) -> dict[str, dict[str, Listed]]:
-        """Answer for each folder what its indexes say of a file, by file name."""
-        listed: dict[str, dict[str, Listed]] = {}
-        for folder in folders:
-            facts: dict[str, Listed] = {}
-            for name in reversed(_INDEXES):  # the first one wins
-                try:
-                    content = await _read_all(self._storage, f"{folder}{name}")
-                except ObjectNotFound:
-                    continue
-                facts |= await asyncio.to_thread(read_foreign_index, content)
-            listed[folder] = facts
-        return listed
-
-    async def _take(
-        self, stat: ObjectStat, *, known: dict[str, MuseumFile], listed: dict[str, dict[str, Listed]]
-    ) -> bool:
-        folder, filename = _folder(stat.key), stat.key.rpartition("/")[2]
-        archive = filename.removesuffix(".prov")
-        facts = listed.get(folder, {}).get(archive)
-        created = facts.created if facts else None
+    async def _read(self, state: Pass, stat: ObjectStat) -> None:
+        """Read an archive; publish it at once if it stands for its version whatever else lies there."""
+        known = state.known.get(stat.key)
         try:
-            content = await _read_all(self._storage, stat.key)
-            digest = hashlib.sha256(content).hexdigest()
-            if stat.key in known and known[stat.key].digest == digest:  # only its time is new
-                await self._remember(stat, digest, known[stat.key].name, known[stat.key].version)
-                return True
-            parcel = Parcel(
-                archive=None if filename.endswith(".prov") else content,
-                provenance=content if filename.endswith(".prov") else None,
-                filename=archive,
-                created=times.from_datetime(stat.modified) if created is None else created,
-                origin="museum",
-            )
-            replaces = stat.key in known and known[stat.key].digest != ""
-            published = await self._charts.publish(folder.rstrip("/"), parcel, overwrite=replaces)
+            content = await read_all(self._storage, stat.key)
         except ObjectNotFound:
-            return False  # it vanished while we looked
+            state.now.pop(stat.key, None)  # it vanished while we looked: the next pass sees it
+            return
+        digest = hashlib.sha256(content).hexdigest()
+        moment = times.from_datetime(stat.modified)
+        if known is not None and known.digest == digest:  # only its time is new
+            state.now[stat.key] = known._replace(size=stat.size, modified=moment)
+            state.touched |= {known.group} if known.group else set()
+            return
+        parcel = Parcel(content, filename=stat.key.rpartition("/")[2], created=moment, origin=ORIGIN)
+        contents: Contents | None = None
+        name, version = (known.name, known.version) if known else ("", "")
+        try:
+            contents = await self._charts.read(parcel)
         except AppError as error:
-            if error.kind in (Kind.UNAVAILABLE, Kind.FULL):
-                raise  # that is no fault of the file: the pass is made again
-            _log.warning("file refused", key=stat.key, reason=error.message)
-            await self._remember(stat, "", "", "")
+            _refuse(state, stat.key, error)
+            digest = ""
+        if contents is not None and contents[0] is not None:
+            name, version = contents[0].row.name, contents[0].row.version
+        file = MuseumFile(stat.key, stat.size, moment, digest, name, version)
+        state.now[stat.key] = file
+        state.touched |= {one.group for one in (known, file) if one is not None and one.group is not None}
+        if digest and followed.is_canonical(file):
+            await self._settle_canonical(state, file, content)
+
+    async def _settle_canonical(self, state: Pass, file: MuseumFile, content: bytes) -> None:
+        assert file.group is not None
+        _, decision = await self._decide(state, file.group, [file])
+        if decision.file is None:
+            return
+        try:
+            await self._publish(state, decision, content)
+        except _Blocked:
+            return  # it is tried again when the other chart's files were looked at
+        known = state.known.get(file.key)
+        if known is None or known.group == file.group:
+            await self._save(state, [file])
+
+    async def _settle_all(self, state: Pass) -> None:
+        """Look at each touched version; what waits for a file name of another one is tried again after that one."""
+        after = state.list_after()
+        state.touched |= {file.group for file in state.now.values() if file.state == WAITING and file.group}
+        pending = set(state.touched)
+        while pending:
+            settled = await gather(self._parallel, partial(self._settle, state, after), sorted(pending))
+            blocked = {group for group, done in zip(sorted(pending), settled, strict=True) if not done}
+            if blocked == pending:
+                blocked = await self._make_way(state, after, sorted(blocked))
+            pending = blocked
+
+    async def _settle(self, state: Pass, after: dict[Group, list[MuseumFile]], group: Group) -> bool:
+        """Do what one version needs and note its files; return False where another chart has the file name."""
+        files = after.get(group, [])
+        row, decision = await self._decide(state, group, files)
+        try:
+            if decision.file is not None:
+                await self._publish(state, decision)
+            elif decision.removes:
+                await self._ledger.write(partial(followed.withdraw, group=group, digest=decision.removes))
+                state.scanned.withdrawn += 1
+        except _Blocked:
             return False
-        if published.outcome is Outcome.CONFLICT:
-            _log.warning("file refused", key=stat.key, reason="other content was uploaded under this version")
-            await self._remember(stat, "", "", "")
-            return False
-        if published.outcome is Outcome.UNCHANGED and not await self._is_brought(folder.rstrip("/"), published):
-            await self._remember(stat, digest, "", "")  # somebody uploaded the same: it stays when the file goes
-        else:
-            await self._remember(stat, digest, published.name, published.version)
+        noted = [file._replace(state=_find_state(state, file, decision)) for file in files]
+        for file in noted:
+            state.now[file.key] = file
+            if file.key not in state.known:
+                state.scanned.refused += _log_refused(file, row)
+        stayed = [file for file in noted if file.key not in state.known or state.known[file.key].group == group]
+        await self._save(state, stayed)
         return True
 
-    async def _is_brought(self, repository: str, published: Published) -> bool:
-        """Answer whether a version came from a file: of a pass that broke off, or in a database before this one."""
+    async def _make_way(self, state: Pass, after: dict[Group, list[MuseumFile]], blocked: list[Group]) -> set[Group]:
+        """Remove one version whose file holds another chart by now, so that others get its name; return who waits."""
+        for group in blocked:
+            _, decision = await self._decide(state, group, after.get(group, []))
+            if decision.file is None:
+                continue
+            holder = await self._database.read(partial(followed.find_holder, file=decision.file))
+            if holder is not None and holder.origin == ORIGIN:
+                other = Group(group.repository, holder.name, holder.version)
+                for key, file in list(state.saved.items()):
+                    if file.group == other:  # else a crash now would look as if a client had removed it
+                        await self._forget(state, key)
+                state.forget(other)
+                await self._ledger.write(partial(followed.withdraw, group=other, digest=holder.digest))
+                return {*blocked, other}
+            state.blocked.add(decision.file.key)
+        return set(blocked)  # without those files
 
-        def work(connection: Connection) -> bool:
-            home = repositories.find(connection, repository)
-            row = home and charts.find_version(connection, home.id, published.name, published.version)
-            return row is not None and row.origin == "museum"
+    async def _decide(self, state: Pass, group: Group, files: list[MuseumFile]) -> tuple[VersionRow | None, Decision]:
+        row = await self._database.read(partial(followed.find, group=group))
+        closed = state.find_closed(group)
+        files = [file._replace(digest="") if file.key in state.blocked else file for file in files]
+        return row, followed.decide(row, state.list_before(group), files, closed=closed)
 
-        return await self._database.read(work)
+    async def _publish(self, state: Pass, decision: Decision, content: bytes | None = None) -> None:
+        """Publish a file. Raises _Blocked where another chart has its name."""
+        file = decision.file
+        assert file is not None
+        if file.state == WAITING and await self._database.read(partial(followed.find_holder, file=file)) is not None:
+            raise _Blocked
+        try:
+            content = await read_all(self._storage, file.key) if content is None else content
+        except ObjectNotFound:
+            return  # the next pass sees it
+        if hashlib.sha256(content).hexdigest() != file.digest:
+            return  # it changed while we looked: so does this
+        created = await self._find_created(state, file)
+        parcel = Parcel(content, filename=file.filename, created=created, origin=ORIGIN)
+        policy = replace(UNLIMITED, replaces=decision.replaces)
+        try:
+            published = await self._charts.publish(file.repository, parcel, policy)
+        except AppError as error:
+            if error.kind is Kind.CONFLICT:
+                raise _Blocked from error
+            _refuse(state, file.key, error)
+            return
+        state.scanned.published += published.outcome is not Outcome.CONFLICT
 
-    async def _remember(self, stat: ObjectStat, digest: str, name: str, version: str) -> None:
-        file = MuseumFile(stat.key, stat.size, times.from_datetime(stat.modified), digest, name, version)
-        await self._database.write(lambda transaction: museum.put_file(transaction.connection, file))
+    async def _find_created(self, state: Pass, file: MuseumFile) -> int:
+        """Return when a file's chart was uploaded: what the folder's index says, else the file's own time."""
+        folder = f"{file.repository}/" if file.repository else ""
+        if folder not in state.listed:
+            state.listed[folder] = asyncio.create_task(self._read_indexes(folder))
+        facts = (await state.listed[folder]).get(file.filename)
+        return file.modified if facts is None or facts.created is None else facts.created
 
-    async def _forget(self, file: MuseumFile) -> None:
-        if file.name:
-            repository = _folder(file.key).rstrip("/")
-            await self._charts.withdraw(repository, file.name, file.version, only_digest=file.digest)
-        elif file.digest and file.key.endswith(".prov"):
-            archive = file.key.rpartition("/")[2].removesuffix(".prov")
-            await self._charts.withdraw_provenance(_folder(file.key).rstrip("/"), archive, only_digest=file.digest)
-        await self._database.write(lambda transaction: museum.remove_file(transaction.connection, file.key))
+    async def _read_indexes(self, folder: str) -> dict[str, Listed]:
+        """Return what the indexes of a folder say of a file, by file name."""
+        facts: dict[str, Listed] = {}
+        for name in reversed(_INDEXES):  # the first one wins
+            try:
+                content = await read_all(self._storage, f"{folder}{name}")
+            except ObjectNotFound:
+                continue
+            facts |= await asyncio.to_thread(read_foreign_index, content)
+        return facts
+
+    async def _save(self, state: Pass, files: Iterable[MuseumFile]) -> None:
+        """Note files in the table, where they differ from what it holds."""
+        changed = [file for file in files if state.saved.get(file.key) != file]
+        for at in range(0, len(changed), _PAGE):
+            page = changed[at : at + _PAGE]
+            await self._database.write(partial(_put_files, files=page))
+            state.saved |= {file.key: file for file in page}
+
+    async def _forget(self, state: Pass, key: str) -> None:
+        await self._database.write(lambda transaction: museum.remove_file(transaction.connection, key))
+        del state.saved[key]
 
 
-def _changed(file: MuseumFile, stat: ObjectStat) -> bool:
-    return (file.size, file.modified) != (stat.size, times.from_datetime(stat.modified))
+def _put_files(transaction: Transaction, *, files: list[MuseumFile]) -> None:
+    museum.put_files(transaction.connection, files)
 
 
-def _folder(key: str) -> str:
-    """Answer the folder of a key, with its slash; "" at the root."""
-    return key[: key.rfind("/") + 1]
+def _refuse(state: Pass, key: str, error: AppError) -> None:
+    """Log and count a file that is no chart. Raises the error again if that is no fault of the file."""
+    if error.kind in (Kind.UNAVAILABLE, Kind.FULL):
+        raise error
+    _log.warning("file refused", key=key, reason=error.message)
+    state.scanned.refused += 1
 
 
-async def _read_all(storage: Storage, key: str) -> bytes:
-    return b"".join([chunk async for chunk in await storage.open(key)])
+def _find_state(state: Pass, file: MuseumFile, decision: Decision) -> str:
+    if file.key in state.blocked:
+        return WAITING
+    return IGNORED if file.digest and file.digest in decision.ignored else COUNTS
 
 
-async def _gather(parallel: int, work: Callable[[ObjectStat], Awaitable[bool]], stats: list[ObjectStat]) -> list[bool]:
-    turns = asyncio.Semaphore(parallel)
-
-    async def one(stat: ObjectStat) -> bool:
-        async with turns:
-            return await work(stat)
-
-    found = await asyncio.gather(*(one(stat) for stat in stats), return_exceptions=True)
-    for answer in found:  # only now: nothing goes on behind the back of the next pass
-        if isinstance(answer, BaseException):
-            raise answer
-    return [answer for answer in found if isinstance(answer, bool)]
+def _log_refused(file: MuseumFile, row: VersionRow | None) -> bool:
+    """Log a new file that does not bring its version; return whether it is one."""
+    if file.state == WAITING:
+        reason, hint = "another chart has its file name", "give the file another name"
+    elif file.state == IGNORED:
+        reason, hint = "a client removed this version", "remove the file, and lay it down again after a rescan"
+    elif row is not None and row.origin != ORIGIN and file.digest not in ("", row.digest):
+        reason, hint = "a client stored this version with other content", "delete the version first"
+    else:
+        return False
+    _log.warning("file refused", key=file.key, reason=reason, hint=hint)
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -41,7 +40,6 @@ class Opening:
         museum: MuseumFiles,
         readiness: Readiness,
         tenure: Tenure,
-        recall: Callable[[Database], Awaitable[object]],
         *,
         holder: str,
     ) -> None:
@@ -51,7 +49,6 @@ class Opening:
         self._museum = museum
         self._readiness = readiness
         self._tenure = tenure
-        self._recall = recall
         self._holder = holder
 
     async def run(self) -> None:
@@ -93,13 +90,9 @@ class Opening:
             if not await self._take_tenure():
                 _log.warning("another catalogue writes to this store: serving reads only", hint=_HINT)
                 return
-            catalogue = await self._database.read(repositories.get_catalogue)
-            if not catalogue.scanned:
+            if await self._museum.is_due():
                 self._readiness.reason = "taking in the charts that lie there"
-                # What a lost database knew of these files the ledger still says: a deleted chart must not come back.
-                await self._recall(self._database)
                 await self._museum.scan()
-                await self._database.write(lambda transaction: repositories.mark_scanned(transaction.connection))
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
@@ -142,6 +135,8 @@ class Opening:
         """Give back the right to write; where that cannot be noted, on a full disk, it ends by itself."""
         if self._readiness.may_write_until:
             with contextlib.suppress(StorageError, AppError):
+                # The next process need not wait for the end of a job that this one will not do.
+                await self._database.write(lambda transaction: leases.release(transaction, "rescan", self._holder))
                 await self._tenure.release()
 
     async def rescan(self) -> None:

@@ -60,7 +60,6 @@ class Parcel:
     filename: str | None = None
     created: int | None = None
     origin: str = "upload"
-    force: bool = False
     pushed: Pushed | None = None
 
 

@@ -83,7 +83,10 @@ class Pushes:
             await self._store(repository, pushed)
             why = f"it is chart {name} {version}, pushed as {pushed.name} with the tag {', '.join(pushed.tags)}"
             return Stored(digest, subject, pushed.tags, _not_listed(why))
-        done = await self._charts.publish(repository, parcel, contents=contents)
+        policy = self._charts.rules.for_upload()
+        done = await self._charts.publish(repository, parcel, policy, contents=contents)
+        if done.outcome is Outcome.UNCHANGED:
+            await self._charts.claim(repository, done, parcel.origin)
         if done.outcome is Outcome.CONFLICT:
             text = f"{name} {version} is there with other content, and overwriting is not allowed on this server"
             raise AppError(Kind.DENIED, text)

@@ -1,40 +1,23 @@
 """The catalogue made anew from storage: every acknowledged chart comes back, nothing that was removed or replaced.
 
-What of ChartMuseum's files was taken in already must not be forgotten: a rescan would publish again what was removed
-since. The old database knows it; where that is lost, the ledger tells: a version of origin `museum` was brought by the
-file of its name in its repository's folder, also if the version is gone. Files that differ from what they brought last
-are taken in as replacements. (Two things the ledger cannot tell: a file that never brought anything, because the same
-bytes had been uploaded before; and what was removed before the newest snapshot. If the database is lost as well, the
-next scan publishes those again.)
+What was known of followed files is kept where the old database has it; else the ledger tells (`history.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from app.db import ledger, museum, rebuild, repositories
-from app.db.museum import MuseumFile
+from app.db import ledger, rebuild, repositories
 from app.db.rebuild import Totals
 from app.db.session import Database
-from app.db.transaction import Transaction
-from app.domain import times
-from app.domain.ledger import ROOT, parse_segment_key, read_change, read_header
 from app.services import tenure
-from app.services.museum import OURS
 from app.services.replay import Replay
-from storage import ObjectNotFound, ObjectStat, Recoverer, Storage
-
-_CHANGED = -1
-"""A size that no file has: the next scan sees that the file is not the one that was taken in."""
+from storage import ObjectNotFound, Recoverer, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,69 +60,3 @@ async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
     segments = await Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer)).run()
     return Rebuilt(segments, await database.read(rebuild.count_all))
-
-
-async def recall_museum_files(database: Database, storage: Storage) -> int:
-    """Note which of ChartMuseum's files the ledger says were taken in; answer how many. Raises StorageError."""
-    there = {
-        stat.key: stat
-        async for stat in storage.scan()
-        if stat.key.endswith((".tgz", ".tgz.prov")) and not stat.key.startswith(OURS)
-    }
-    if not there:
-        return 0
-    brought: dict[str, MuseumFile] = {}
-    async for repository, change in _read_ledger(storage):
-        file = _find_brought(repository, change)
-        if file is not None and file.key in there:
-            brought[file.key] = file
-    for file in brought.values():
-        known = await _compare(storage, file, there[file.key])
-        await database.write(partial(_remember, file=known))
-    return len(brought)
-
-
-def _remember(transaction: Transaction, *, file: MuseumFile) -> None:
-    museum.put_file(transaction.connection, file)
-
-
-async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Answer every change with its repository, those of one repository in their order. It was checked just before."""
-    found = [
-        (name.folder, name.revision, stat.key)
-        async for stat in storage.scan(ROOT)
-        if (name := parse_segment_key(stat.key)) is not None
-    ]
-    for _, _, key in sorted(found):
-        with tempfile.TemporaryFile() as file:  # a snapshot may have 90 MB
-            async for chunk in await storage.open(key):
-                file.write(chunk)
-            file.seek(0)
-            header = read_header(file.readline())
-            for line in file:
-                yield header.repository, read_change(line)
-
-
-def _find_brought(repository: str, change: dict[str, Any]) -> MuseumFile | None:
-    """Answer which file brought this change, if it was put by one."""
-    key = "/".join(filter(None, (repository, change.get("filename", ""))))
-    if change["op"] != "put":
-        return None
-    if change["kind"] == "provenance":
-        return MuseumFile(f"{key}.prov", 0, 0, change["digest"], "", "")
-    if change["kind"] == "version" and change["origin"] == "museum":
-        return MuseumFile(key, 0, 0, change["digest"], change["chart"], change["version"])
-    return None
-
-
-async def _compare(storage: Storage, file: MuseumFile, stat: ObjectStat) -> MuseumFile:
-    """Answer what is known of a file: that it is as it was taken in, or that it has changed."""
-    digest = hashlib.sha256()
-    try:
-        async for chunk in await storage.open(file.key):
-            digest.update(chunk)
-    except ObjectNotFound:
-        return file._replace(size=_CHANGED)
-    if digest.hexdigest() != file.digest:
-        return file._replace(size=_CHANGED)
-    return file._replace(size=stat.size, modified=times.from_datetime(stat.modified))

@@ -17,8 +17,8 @@ from app.domain.oci import Reference, RegistryError, version_of
 from app.errors import Kind
 from app.records import oci as records
 from app.services.archives import Archives
-from app.services.charts import Rules
 from app.services.ledger import Ledger
+from app.services.policy import Rules
 from app.services.withdrawal import withdraw_in
 
 _TOUCH_NANOSECONDS = 600 * 10**9

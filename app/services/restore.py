@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from app.db.session import Database
+from app.domain.ledger import ROOT
 from app.errors import AppError, Kind
 from app.services.backup import refuse_server
 from app.services.backup_state import (
@@ -71,7 +72,7 @@ class Restore:
         await refuse_server(self._target, "the storage")
         listing = await self._read_state()
         plan = await self._choose(listing)
-        await Replay(self._replica, ListedLedger(self._source, listing)).run()
+        await Replay(self._replica, ListedLedger(self._source, ROOT, listing)).run()
         return plan
 
     async def run(self, plan: Plan, *, notify: Notify) -> Copied:

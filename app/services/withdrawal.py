@@ -11,18 +11,19 @@ from app.services import faces
 
 def withdraw_in(
     transaction: Transaction, repository: str, name: str, version: str, *,
-    only_digest: str | None = None, keep_manifest: bool = False,
+    keep_manifest: bool = False, reason: str = "",
 ) -> bool:  # fmt: skip
-    """Remove a version, its provenance and its tag; answer whether it was there.
+    """Remove a version, its provenance and its tag; return whether it was there.
 
-    Its manifest goes too if nothing else needs it and `keep_manifest` does not say otherwise.
+    Its manifest goes too if nothing else needs it and `keep_manifest` does not say otherwise. `reason` tells in the
+    ledger why it went: "" that a client removed it, "limit" for PER_CHART_LIMIT, "file" that no file has it any more.
     """
     connection = transaction.connection
     home = repositories.find(connection, repository)
     row = home and rows.find_version(connection, home.id, name, version)
-    if home is None or row is None or only_digest not in (None, row.digest):
+    if home is None or row is None:
         return False
-    records.remove_version(transaction, home, name, version)
+    records.remove_version(transaction, home, name, version, reason=reason)
     records.remove_provenance(transaction, home, row.filename)
     faces.drop(transaction, home, name, version, keep_manifest=keep_manifest)
     return True

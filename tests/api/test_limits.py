@@ -78,10 +78,10 @@ async def test_the_oldest_versions_of_a_chart_make_room_for_new_ones(rooms: Room
                 await push(client, make_chart(version=version))
                 await push(client, sign(version=version), to="/api/prov")
         versions = [entry["version"] for entry in (await client.get("/api/charts/mychart")).json()]
-        assert versions == ["0.2.0", "0.1.0"]  # 0.3.0 came first
-        assert (await client.get("/charts/mychart-0.3.0.tgz.prov")).status_code == 404
-        assert (await client.get("/charts/mychart-0.1.0.tgz.prov")).status_code == 200
-        await push(client, make_chart(version="0.1.0", description="again"), to="/api/charts?force")
+        assert versions == ["0.3.0", "0.2.0"]  # 0.3.0 came first, but is the newest stable one
+        assert (await client.get("/charts/mychart-0.1.0.tgz.prov")).status_code == 404
+        assert (await client.get("/charts/mychart-0.2.0.tgz.prov")).status_code == 200
+        await push(client, make_chart(version="0.2.0", description="again"), to="/api/charts?force")
         assert len((await client.get("/api/charts/mychart")).json()) == 2  # overwriting removes nothing
         await push(client, make_chart("other"))
 

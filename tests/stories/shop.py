@@ -32,7 +32,7 @@ class Said(NamedTuple):
 
 def settings_for(store: Path | str, **flags: str) -> Settings:
     """Answer settings as a flag --storage gives them, whatever the environment says."""
-    return load_settings({"storage": str(store), **flags}, {})
+    return load_settings({**flags, "storage": str(store)}, {})
 
 
 async def run_import(store: Path | str, source: Path | str, repository: str = "", **flags: str) -> Said:

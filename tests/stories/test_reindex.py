@@ -145,7 +145,7 @@ async def test_charts_of_chartmuseums_files_that_were_removed_stay_removed(tmp_p
     (tmp_path / "mychart-0.3.0.tgz").write_bytes(make_chart("mychart", "0.3.0", description="changed meanwhile"))
     write_charts(tmp_path, "0.4.0")
     async with open_house(tmp_path) as (client, house):
-        museum = MuseumFiles(house.database, house.storage, house.charts)
+        museum = MuseumFiles(house.database, house.storage, house.charts, house.ledger)
         await museum.scan()
         entries = await get_entries(client)
         assert sorted(entries) == ["mychart-0.2.0", "mychart-0.3.0", "mychart-0.4.0"]
