@@ -28,9 +28,11 @@ from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain import times
 from app.domain.ledger import ROOT, parse_segment_key, read_change
+from app.domain.record_check import explain_unfit, is_known
 from app.services import tenure
 from app.services.museum import OURS
 from app.services.replay import Replay
+from app.services.set_aside import SetAside
 from storage import ObjectNotFound, ObjectStat, Storage
 
 _CHANGED = -1
@@ -43,6 +45,7 @@ class Rebuilt:
 
     segments: int
     totals: Totals
+    aside: list[str]  # which records no database can hold, one line each
 
 
 async def flush_outbox(connection: Connection, storage: Storage) -> None:
@@ -75,8 +78,9 @@ async def _read_holder(storage: Storage) -> dict[str, Any] | None:
 
 async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
-    segments = await Replay(database, storage).run()
-    return Rebuilt(segments, await database.read(rebuild.count_all))
+    aside = SetAside()
+    segments = await Replay(database, storage, aside=aside).run()
+    return Rebuilt(segments, await database.read(rebuild.count_all), aside.describe())
 
 
 async def recall_museum_files(database: Database, storage: Storage) -> int:
@@ -117,7 +121,9 @@ async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, A
             file.seek(0)
             header = orjson.loads(file.readline())
             for line in file:
-                yield header["repository"], read_change(line)
+                change = read_change(line)
+                if is_known(change) and not explain_unfit(change):  # what was set aside brought nothing
+                    yield header["repository"], change
 
 
 def _find_brought(repository: str, change: dict[str, Any]) -> MuseumFile | None:

@@ -34,6 +34,7 @@ from app.domain.ledger import (
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
@@ -62,11 +63,17 @@ class Replay:
     """
 
     def __init__(
-        self, database: Database, storage: Storage, *, pause: Callable[[], Awaitable[None]] | None = None
+        self,
+        database: Database,
+        storage: Storage,
+        *,
+        pause: Callable[[], Awaitable[None]] | None = None,
+        aside: SetAside | None = None,
     ) -> None:
         self._database = database
         self._storage = storage
         self._pause = pause
+        self._aside = aside or SetAside()
 
     async def run(self) -> int:
         """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
@@ -78,13 +85,13 @@ class Replay:
                 replayed += len(more)
                 waiting += more
                 if len(waiting) >= _BATCH:
-                    await self._database.write(partial(_apply_all, segments=waiting))
+                    await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting))
                     waiting = []
         # Only now, and with the last of them: whoever reads asks for what came after the newest revision that they
         # know, and repositories come here in no order.
         last = max((named.name.revision for segments in folders.values() for named in segments), default=0)
         if waiting or last > newest:
-            await self._database.write(partial(_apply_all, segments=waiting, newest=last))
+            await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting, newest=last))
         if replayed:
             _log.info("ledger replayed", segments=replayed)
         return replayed
@@ -143,7 +150,7 @@ class Replay:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
             await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
-            await self._database.write(partial(_restore, lines=file))
+            await self._database.write(partial(_restore, aside=self._aside, lines=file))
 
     async def _follows(self, waiting: list[_Named], revision: int) -> bool:
         return bool(waiting) and (await self._read(waiting[0])).previous == revision
@@ -181,25 +188,27 @@ def _list_revisions(connection: Connection) -> tuple[dict[str, int], int]:
     return known, repositories.get_newest(connection)[1]
 
 
-def _apply_all(transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
+def _apply_all(transaction: Transaction, *, aside: SetAside, segments: list[Segment], newest: int = 0) -> None:
     for segment in segments:
-        _apply(transaction, segment)
+        _apply(transaction, segment, aside)
     repositories.raise_revision(transaction.connection, newest)
 
 
-def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> None:
+def _restore(transaction: Transaction, *, aside: SetAside, lines: Iterable[bytes]) -> None:
     numbered = iter(lines)
     header = orjson.loads(next(numbered))
     repository = repositories.get_or_create(transaction.connection, header["repository"])
     charts.clear(transaction.connection, repository.id)
     artifacts.clear(transaction.connection, repository.id)
-    changes = map(read_change, numbered)
+    aside.clear(repository.path)
+    changes = (change for change in map(read_change, numbered) if not aside.refuses(repository.path, change))
     _apply_changes(transaction, repository.id, header["revision"], header["committed"], changes)
 
 
-def _apply(transaction: Transaction, segment: Segment) -> None:
+def _apply(transaction: Transaction, segment: Segment, aside: SetAside) -> None:
     repository = repositories.get_or_create(transaction.connection, segment.repository)
-    _apply_changes(transaction, repository.id, segment.revision, segment.committed, segment.changes)
+    changes = (change for change in segment.changes if not aside.refuses(repository.path, change))
+    _apply_changes(transaction, repository.id, segment.revision, segment.committed, changes)
 
 
 def _apply_changes(

@@ -46,8 +46,8 @@ GOOD_TYPES = [
     "application/vnd.dev.sigstore.bundle+json;version=0.3", 'a/b; title="two words"', f"{'a' * 127}/{'b' * 127}",
 ]  # fmt: skip
 BAD_TYPES = [
-    "a/b\0", "\0", "a\0/b", "noslash", "a/", "/b", "a/b/c", "a b/c", "a/b c", "a/b\n", "a/\u00e9", " a/b", "a/b;", "a/b;x",
-    "a/\ud7ff", "-a/b", "a/.b", f"{'a' * 128}/b", f"a/{'b' * 128}", "a/b;v=\"\0\"", "a/b;v=\u00e9", "a/b" + ";x=1" * 9,
+    "a/b\0", "\0", "a\0/b", "noslash", "a/", "/b", "a/b/c", "a b/c", "a/b c", "a/b\n", "a/\u00e9", " a/b", "a/b;",
+    "a/b;x",     "a/\ud7ff", "-a/b", "a/.b", f"{'a' * 128}/b", f"a/{'b' * 128}", "a/b;v=\"\0\"", "a/b;v=\u00e9", "a/b" + ";x=1" * 9,
 ]  # fmt: skip
 
 
@@ -117,10 +117,9 @@ def list_registry_cases() -> list[Case]:
             ("DELETE", f"art/blobs/uploads/{text}", 404, "BLOB_UPLOAD_UNKNOWN"),
         ):
             cases.append(Case(method, f"/v2/{target}", status, image(CONFIG), code if status >= 400 else ""))
-    for number in ("9" * 18, "9" * 19, "9" * 40, "-1", "1e5"):
-        for target in ("art/tags/list", "_catalog"):
-            cases.append(Case("GET", f"/v2/{target}?n={number}", 400, code="UNSUPPORTED"))
-    return cases
+    numbers, targets = ("9" * 18, "9" * 19, "9" * 40, "-1", "1e5"), ("art/tags/list", "_catalog")
+    wrong = [f"/v2/{target}?n={number}" for target in targets for number in numbers]
+    return cases + [Case("GET", target, 400, code="UNSUPPORTED") for target in wrong]
 
 
 def list_classic_cases() -> list[Case]:
@@ -152,10 +151,11 @@ def list_classic_cases() -> list[Case]:
             ("GET", f"/?q={text}", 200),
         ):
             cases.append(Case(method, target, status))
-    for number in ("9" * 19, "9" * 40, "-1", "1e5"):
-        for target in ("charts?offset", "charts?limit", "search?limit", "search?offset"):
-            cases.append(Case("GET", f"/api/{target}={number}", 400))
-    return cases
+    numbers, targets = (
+        ("9" * 19, "9" * 40, "-1", "1e5"),
+        ("charts?offset", "charts?limit", "search?limit", "search?offset"),
+    )
+    return cases + [Case("GET", f"/api/{target}={number}", 400) for target in targets for number in numbers]
 
 
 def list_upload_cases() -> list[Case]:
