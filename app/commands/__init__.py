@@ -4,11 +4,13 @@ Here are the words and exit codes of a terminal; what is done to the store is be
 """
 
 from app.commands.collect import collect
-from app.commands.exports import export_charts
+from app.commands.exports import export_charts, export_into_chartmuseum
 from app.commands.imports import import_charts
 from app.commands.listing import print_index
 from app.commands.reindex import reindex
 from app.commands.verify import verify
 from app.commands.worker import work
 
-__all__ = ["collect", "export_charts", "import_charts", "print_index", "reindex", "verify", "work"]
+__all__ = [
+    "collect", "export_charts", "export_into_chartmuseum", "import_charts", "print_index", "reindex", "verify", "work"
+]  # fmt: skip
