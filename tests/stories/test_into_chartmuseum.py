@@ -185,10 +185,9 @@ async def test_after_it_a_running_and_a_restarted_server_see_no_change(catalogue
         assert await read_served(client, *PLACES) == served
         assert await etags(client) == etag
         assert len(list((store / ".chartroom" / "ledger").rglob("*.jsonl"))) == ledger
-    # What lay there before stays followed; what came in here stays, whatever becomes of its file.
-    (store / "kept-1.0.0.tgz").unlink()
-    (store / "org" / "fresh-2.0.0.tgz").unlink()
-    async with open_house(store, database=catalogue_url) as (client, house):
+        # What lay there before stays followed; what came in here stays, whatever becomes of its file.
+        (store / "kept-1.0.0.tgz").unlink()
+        (store / "org" / "fresh-2.0.0.tgz").unlink()
         await house.opening.rescan()
         assert "kept" not in (await client.get("/index.yaml")).json()["entries"]
         assert "fresh" in (await client.get("/org/index.yaml")).json()["entries"]
