@@ -108,7 +108,11 @@ def import_(
 
 @cli.command()
 def export(
-    folder: Annotated[str, typer.Argument(help="Where to write; made if missing. An earlier export is updated.")],
+    folder: Annotated[str, typer.Argument(help="Where to write; made if missing. An earlier export is updated.")] = "",
+    into_chartmuseum: Annotated[
+        str, typer.Option("--into-chartmuseum", metavar="FOLDER", help="A ChartMuseum folder, or s3://bucket/prefix.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --into-chartmuseum: only show the plan.")] = False,
     repo: Below = "",
     storage: Storage = "",
     database: DatabaseUrl = "",
@@ -116,10 +120,22 @@ def export(
     """Write a static copy that any web server can host: index.yaml, archives and provenance in charts/.
 
     Repositories below --repo become sub-folders. Exit code 4 when files are missing or damaged in storage.
-    """
-    from app.commands import export_charts
 
-    _run(export_charts(_load(storage=storage, database=database), folder, repo, typer.echo))
+    With --into-chartmuseum, instead: show a plan, then bring a folder of ChartMuseum's layout (this store's own storage
+    folder, or another one) to what is here. Adds and replaces files, and removes those that were deleted here; files
+    that are not from here stay and are named.
+    """
+    from app.commands import export_charts, export_into_chartmuseum
+
+    if bool(folder) == bool(into_chartmuseum):
+        raise typer.BadParameter("name one target: FOLDER, or --into-chartmuseum FOLDER")
+    if dry_run and folder:
+        raise typer.BadParameter("--dry-run goes with --into-chartmuseum")
+    settings = _load(storage=storage, database=database)
+    if folder:
+        _run(export_charts(settings, folder, repo, typer.echo))
+    else:
+        _run(export_into_chartmuseum(settings, into_chartmuseum, repo, typer.echo, dry_run=dry_run))
 
 
 @cli.command()

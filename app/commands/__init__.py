@@ -5,7 +5,7 @@ Here are the words and exit codes of a terminal; what is done to the store is be
 
 from app.commands.backup import back_up, restore
 from app.commands.collect import collect
-from app.commands.exports import export_charts
+from app.commands.exports import export_charts, export_into_chartmuseum
 from app.commands.imports import import_charts
 from app.commands.listing import print_index
 from app.commands.reindex import reindex
@@ -16,6 +16,7 @@ __all__ = [
     "back_up",
     "collect",
     "export_charts",
+    "export_into_chartmuseum",
     "import_charts",
     "print_index",
     "reindex",

@@ -1,22 +1,25 @@
-"""`chartroom export`: the folder, the progress, and the words at the end."""
+"""`chartroom export`: the folder, the plan, the progress, and the words at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from app.commands.house import open_house
 from app.commands.imports import show_progress
 from app.domain.names import parse_repository
 from app.errors import AppError, Kind
+from app.services.chartmuseum_export import ChartMuseumExport, without_rescans
+from app.services.chartmuseum_plan import render_names, render_plan
 from app.services.exports import Exported, Exports
-from app.settings import FolderPlace, Settings
+from app.services.museum import MuseumFiles
+from app.settings import BucketPlace, FolderPlace, Settings
 from app.wiring import build_storage
-from storage import Closeable
+from storage import Closeable, LocalFiles, Storage
 
 INCOMPLETE = 4
-"""Exit code when files could not be copied."""
+"""Exit code when files or repositories could not be copied."""
 
 
 async def export_charts(settings: Settings, folder: str, repository: str, write: Callable[[str], None]) -> int:
@@ -37,7 +40,67 @@ async def export_charts(settings: Settings, folder: str, repository: str, write:
         _tidy(path)
     for line in _render(result):
         write(line)
-    return INCOMPLETE if result.lost else 0
+    return INCOMPLETE if result.lost or result.skipped else 0
+
+
+async def export_into_chartmuseum(
+    settings: Settings, folder: str, repository: str, write: Callable[[str], None], *, dry_run: bool
+) -> int:
+    """Bring a ChartMuseum folder or bucket to what we show, or with `dry_run` only say the plan; return the exit code.
+
+    Raises AppError, StorageError when nothing can be written there, or our own store cannot be read.
+    """
+    repository = parse_repository(repository.strip("/"))
+    theirs = _find_chartmuseum(folder, settings)
+    followed = theirs.storage_place() == settings.storage_place()
+    async with AsyncExitStack() as stack:
+        house = await stack.enter_async_context(open_house(settings))
+        target = house.storage if followed else build_storage(theirs)
+        if not followed:
+            stack.callback(_close, target)
+        if followed:
+            house.parts.readiness.check_writable()
+            await stack.enter_async_context(without_rescans(house.database))
+            if settings.cache_interval:  # what came, changed and went there since the last look counts
+                await MuseumFiles(house.database, house.storage, house.charts, house.ledger).scan()
+        export = ChartMuseumExport(house.database, house.storage, target, followed=followed)
+        plan = await export.plan(repository)
+        for line in render_plan(plan):
+            write(line)
+        if isinstance(theirs.storage_place(), BucketPlace) and plan.changed:
+            write("note: a bucket keeps no times: ChartMuseum shows the time of the copy as created")
+        if dry_run:
+            return 0
+        with show_progress("exporting") as notify:
+            copied = await export.run(plan, notify=notify)
+    write(f"{copied.added} files added, {copied.replaced} replaced, {copied.removed} removed")
+    for line in render_names("not copied", sorted(copied.lost)):
+        write(line)
+    return INCOMPLETE if copied.lost or plan.differing or plan.skipped else 0
+
+
+def _find_chartmuseum(folder: str, settings: Settings) -> Settings:
+    """Return the settings with which the target is reached: a folder, or s3://bucket/prefix as our own bucket is.
+
+    Refuses a folder above or below our own: each of the two would hold files of the other.
+    """
+    if "://" in folder:
+        return settings.model_copy(update={"storage": folder})
+    path, place = Path(folder).expanduser().resolve(), settings.storage_place()
+    if isinstance(place, FolderPlace):
+        own = place.path.resolve()
+        if path == own:
+            return settings
+        if path.is_relative_to(own) or own.is_relative_to(path):
+            raise AppError(Kind.INVALID, f"{path} and the storage folder {own} lie in each other; name {own} itself")
+    return settings.model_copy(update={"storage": str(path)})
+
+
+def _close(target: Storage) -> None:
+    if isinstance(target, LocalFiles):
+        _tidy(target.path("x").parent)
+    if isinstance(target, Closeable):
+        target.close()
 
 
 def _find_folder(folder: str, settings: Settings) -> Path:
@@ -61,5 +124,5 @@ def _render(result: Exported) -> Iterator[str]:
         f"{result.repositories} repositories: {result.written} files written, {result.kept} kept, "
         f"{result.removed} removed"
     )
-    for line in sorted(result.lost):
-        yield f"not copied: {line}"
+    yield from render_names("not copied", sorted(result.lost))
+    yield from render_names("skipped repository", result.skipped)

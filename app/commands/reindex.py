@@ -43,6 +43,8 @@ async def reindex(settings: Settings, write: Callable[[str], None]) -> int:
         f"{totals.repositories} repositories, {totals.charts} charts, {totals.versions} versions, "
         f"{totals.provenances} provenance files, from {result.segments} ledger segments"
     )
+    for line in result.aside:
+        write(line)
     return 0
 
 

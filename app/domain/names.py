@@ -13,6 +13,8 @@ import re
 from app.errors import AppError, Kind
 
 STORE_FOLDER = ".chartroom"  # what is stored lies under it, beside the files of tenants
+EXPORT_MANIFEST = ".chartroom-export.jsonl"  # in the folder of a static export
+CHARTMUSEUM_MANIFEST = ".chartroom-chartmuseum.jsonl"  # in another ChartMuseum's folder that we export into
 MAX_SEGMENT_BYTES = 255  # what file systems take as one name
 MAX_REPOSITORY_BYTES = 1024  # what object stores take as one key
 
@@ -44,6 +46,23 @@ def parse_repository(text: str) -> str:
         if len(segment.encode()) > MAX_SEGMENT_BYTES:
             raise _invalid_repository(text, f"has a segment over {MAX_SEGMENT_BYTES} bytes", "shorten it")
     return text
+
+
+_FILES = frozenset(("index.yaml", "index-cache.yaml", EXPORT_MANIFEST, CHARTMUSEUM_MANIFEST))
+_FILE_ENDINGS = (".tgz", ".tgz.prov")
+
+
+def check_new_repository(repository: str) -> str:
+    """Return a repository path that something may be published in, as checked by `parse_repository`.
+
+    Raises AppError(INVALID) for a segment with the name of a file that lies beside repositories, in an export or in
+    ChartMuseum's folder: no folder can have that name too. Repositories that are there already stay readable.
+    """
+    for segment in repository.split("/"):
+        if segment in _FILES or segment.endswith(_FILE_ENDINGS):
+            fault = f'has the segment "{segment}", the name of a file beside repositories'
+            raise _invalid_repository(repository, fault, "choose another name")
+    return repository
 
 
 def split_view(path: str) -> tuple[str, int | None]:

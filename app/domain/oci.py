@@ -7,6 +7,7 @@ descriptor.md), versions 1.1. Inside the house a digest is bare lower-case hex: 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -28,6 +29,10 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
+# RFC 6838, 4.2, and parameters as RFC 2045 writes them, which Sigstore's older bundles have. ASCII without controls.
+_TYPE_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_PARAMETER = r"""[ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+-]{1,127}=(?:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,127}|"[ !#-\[\]-~]{0,127}")"""
+_MEDIA_TYPE = re.compile(f"{_TYPE_NAME}/{_TYPE_NAME}(?:{_PARAMETER}){{0,8}}")
 _INDEXES = (INDEX_TYPE, DOCKER_LIST_TYPE)
 _IMAGES = (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
 
@@ -205,7 +210,7 @@ def read_manifest(content: bytes, media_type: str) -> Manifest:
         raise _invalid("its schemaVersion must be 2")
     subject = _read_descriptor(facts["subject"], "subject").digest if facts.get("subject") is not None else ""
     annotations = _read_annotations(facts.get("annotations"))
-    given = _read_text(facts.get("artifactType", ""), "artifactType")
+    given = _read_media_type(facts.get("artifactType", ""), "artifactType")
     if media_type in _INDEXES:
         children = _read_list(facts, "manifests")
         return Manifest(media_type, given, None, (), children, subject, annotations)
@@ -255,7 +260,7 @@ def _read_descriptor(value: object, field: str) -> Descriptor:
     size, digest = value.get("size"), value.get("digest")
     if type(size) is not int or not 0 <= size < 1 << 63 or not isinstance(digest, str):
         raise _invalid(f"a descriptor in its {field} lacks a digest or a size")
-    kind = _read_text(value.get("mediaType", ""), f"mediaType in {field}")
+    kind = _read_media_type(value.get("mediaType", ""), f"mediaType in {field}")
     if not kind:
         raise _invalid(f"a descriptor in its {field} lacks a mediaType")
     return Descriptor(kind, parse_digest(digest), size, bool(value.get("urls")) or "nondistributable" in kind)
@@ -269,9 +274,12 @@ def _read_annotations(value: object) -> bytes:
     return orjson.dumps(value) if value else b""
 
 
-def _read_text(value: object, field: str) -> str:
+def _read_media_type(value: object, field: str) -> str:
+    """Return a media type, or "" for none. Raises RegistryError MANIFEST_INVALID for what RFC 6838 does not allow."""
     if not isinstance(value, str):
         raise _invalid(f"its {field} must be a text")
+    if value and not _MEDIA_TYPE.fullmatch(value):
+        raise _invalid(f"its {field} is {json.dumps(value[:100])}; write a media type (RFC 6838): type/subtype")
     return value
 
 

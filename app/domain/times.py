@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 _NANO = 1_000_000_000
 _TEXT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LIMIT = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,12 +31,16 @@ def parse_time(text: str) -> int:
     moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
     since = moment - _EPOCH
     nanoseconds = (since.days * 86400 + since.seconds) * _NANO + int((fraction or "").ljust(9, "0"))
-    if not -(2**63) <= nanoseconds < 2**63:
+    if not -_LIMIT <= nanoseconds < _LIMIT:
         raise ValueError(f"a time out of range: {text!r}")
     return nanoseconds
 
 
 def from_datetime(moment: datetime) -> int:
-    """Answer the nanoseconds of an aware datetime."""
+    """Return the nanoseconds of an aware datetime; of one that 64 bits do not hold, the nearest that they do.
+
+    A file's time may be any: a wrong clock or `touch` writes years that no column takes.
+    """
     since = moment - _EPOCH
-    return (since.days * 86400 + since.seconds) * _NANO + since.microseconds * 1000
+    nanoseconds = (since.days * 86400 + since.seconds) * _NANO + since.microseconds * 1000
+    return min(max(nanoseconds, -_LIMIT), _LIMIT - 1)

@@ -22,6 +22,7 @@ from app.domain.access import Action
 from app.domain.archive import read_templates, read_values
 from app.domain.gojson import render_json as render_values
 from app.domain.index import rebase_entry, render_chart
+from app.domain.names import check_new_repository
 from app.domain.values import parse_values
 from app.errors import AppError, Kind
 from app.routes.asgi import Application
@@ -145,6 +146,7 @@ class _Door:
     async def upload(self, request: Request) -> Response:
         """POST /api/R/charts[?force]: an archive as the raw body, or a form with an archive, provenance or both."""
         caller = admit(self._parts, request, Action.PUSH)
+        check_new_repository(caller.repository)
         upload, policy = self._parts.upload, self._policy(request)
         if not is_form(request):
             parcel = Parcel(await read_body(request, upload.limits))
@@ -163,6 +165,7 @@ class _Door:
     async def upload_provenance(self, request: Request) -> Response:
         """POST /api/R/prov[?force]: a provenance file as the raw body."""
         caller = admit(self._parts, request, Action.PUSH)
+        check_new_repository(caller.repository)
         body = await read_body(request, self._parts.upload.limits)
         self._parts.readiness.check_writable()
         try:

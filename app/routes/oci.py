@@ -24,6 +24,7 @@ from app.routes.bodies import Limits, read_body
 from app.routes.deps import Parts
 from app.routes.errors import REGISTRY_VERSION, answer_registry_error, render_warning
 from app.routes.oci_uploads import UploadDoor
+from app.routes.paths import check_new_name
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -126,6 +127,7 @@ class _Door:
     async def put_manifest(self, request: Request) -> Response:
         """PUT /v2/<name>/manifests/<reference>[?tag=]: a manifest under a tag, or its digest and tags."""
         repository, name = await self.admit(request, Action.PUSH)
+        check_new_name(repository)
         reference = parse_reference(request.path_params["reference"])
         tags = [oci.parse_tag(tag) for tag in request.query_params.getlist("tag")]
         if len(tags) > _MOST_TAGS:
@@ -192,7 +194,10 @@ def _parse_page(request: Request) -> _Page:
     text = request.query_params.get("n")
     if text is not None and not (text.isascii() and text.isdigit() and len(text) < 10):
         raise RegistryError(Kind.INVALID, "UNSUPPORTED", "n must be a number, 0 or more")
-    return _Page(int(text) if text is not None else None, request.query_params.get("last", ""))
+    last = request.query_params.get("last", "")
+    if "\0" in last:  # no name or tag holds it, and Postgres takes it in no statement
+        raise RegistryError(Kind.INVALID, "UNSUPPORTED", "last holds a NUL character; give the last item of a page")
+    return _Page(int(text) if text is not None else None, last)
 
 
 def _list(path: str, page: _Page, facts: dict[str, object], items: list[str], more: bool) -> Response:

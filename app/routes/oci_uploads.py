@@ -17,6 +17,7 @@ from app.errors import Kind
 from app.routes.bodies import Limits, stream_body
 from app.routes.deps import Parts
 from app.routes.errors import answer_registry_error
+from app.routes.paths import check_new_name
 from app.services.uploads import OutOfOrder
 
 _SPAN = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
@@ -33,6 +34,7 @@ class UploadDoor:
     async def start(self, request: Request) -> Response:
         """POST /v2/<name>/blobs/uploads/: a session, a whole blob (?digest=) or a mount (?mount=&from=)."""
         repository, name = await self.admit(request, Action.PUSH)
+        check_new_name(repository)
         query = request.query_params
         if "mount" in query and await self._mount(request, repository, name, parse_digest(query["mount"])):
             return _created(repository, name, parse_digest(query["mount"]))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from app.domain.names import parse_repository, split_view
-from app.domain.oci import name_unknown, parse_name, split_name
+from app.domain.names import check_new_repository, parse_repository, split_view
+from app.domain.oci import RegistryError, name_unknown, parse_name, split_name
 from app.errors import AppError, Kind
 
 _OURS = "-"
@@ -98,6 +98,14 @@ class Paths:
 
     def _has_depth(self, repository: str) -> bool:
         return self.depth is None or (repository.count("/") + 1 if repository else 0) == self.depth
+
+
+def check_new_name(repository: str) -> None:
+    """Raise RegistryError NAME_INVALID for the repository part of an OCI name in which nothing may be published."""
+    try:
+        check_new_repository(repository)
+    except AppError as error:
+        raise RegistryError(Kind.INVALID, "NAME_INVALID", error.message, detail={"name": repository}) from error
 
 
 def is_registry_path(path: str) -> bool:

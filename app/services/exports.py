@@ -2,7 +2,8 @@
 
 A repository is a folder: `index.yaml`, and its archives in `charts/`, where the index's relative URLs lead. A manifest
 says which files are ours: a later run keeps those that did not change and removes those that vanished, and no others.
-Archives are written before the index that names them, and removed after it. Memory does not grow with the number of
+Archives are written before the index that names them, and removed after it; each file has the time of its version. A
+repository with the name of one of these files is skipped and named. Memory does not grow with the number of
 versions: what is wanted goes through temporary files, in one order with the manifest.
 """
 
@@ -24,13 +25,16 @@ from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.domain import index, times
 from app.domain.ledger import blob_key
+from app.domain.names import EXPORT_MANIFEST, check_new_repository, parse_repository
 from app.errors import AppError, Kind
 from app.services.checked import Lost, read_checked
-from storage import CHUNK, ObjectNotFound, Storage
+from app.services.file_times import set_time
+from storage import CHUNK, ObjectNotFound, Storage, StorageError, StorageFull, StorageUnavailable
 
-MANIFEST = ".chartroom-export.jsonl"
+MANIFEST = EXPORT_MANIFEST
 _INDEX = "index.yaml"
 _BATCH = 16  # files written at once
+_FIELDS = 4  # of a line, in the manifest
 
 Notify = Callable[[int, int], None]
 
@@ -42,6 +46,7 @@ class Line(NamedTuple):
     name: str
     digest: str
     size: int
+    created: int = 0  # ns since 1970; not in the manifest, and of no account for an index
 
     @property
     def key(self) -> str:
@@ -63,6 +68,7 @@ class Exported:
     kept: int = 0
     removed: int = 0
     lost: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # which repositories cannot be exported, and why
 
 
 class Exports:
@@ -85,6 +91,9 @@ class Exports:
             run = _Run(self._storage, target, _Lines(old), new, gone)
             for row in rows:
                 home = row.path[len(repository) :].lstrip("/")
+                if (reason := explain_clash(home)) != "":
+                    run.result.skipped.append(f"{row.path}: {reason}")
+                    continue
                 with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as body:
                     await self._database.read_in_thread(
                         partial(_spool, path=row.path, home=home, wanted=wanted, body=body)
@@ -93,6 +102,15 @@ class Exports:
                 notify(run.result.repositories, len(rows))
             await run.finish()
         return run.result
+
+
+def explain_clash(home: str) -> str:
+    """Return why a repository cannot have this path in a copy, "" if it can: a file of the copy has the name."""
+    try:
+        check_new_repository(parse_repository(home))
+    except AppError as error:
+        return error.message
+    return ""
 
 
 async def _fetch_manifest(target: Storage, old: IO[bytes]) -> None:
@@ -114,7 +132,8 @@ def _spool(connection: Connection, *, path: str, home: str, wanted: IO[bytes], b
     """Write the list of a repository's files, and its index, as they are in one snapshot."""
     row = repositories.find(connection, path) or RepositoryRow(0, path, 0, 0)
     for stored in audit.iterate_files(connection, row.id):
-        wanted.write(_render(Line(home, f"charts/{stored.filename}", stored.digest, stored.size)))
+        line = Line(home, f"charts/{stored.filename}", stored.digest, stored.size, stored.created)
+        wanted.write(orjson.dumps(tuple(line)) + b"\n")
     digest, size = hashlib.sha256(), 0
     for piece in _render_index(connection, row):
         body.write(piece)
@@ -194,15 +213,19 @@ class _Run:
 
     async def _write(self, line: Line, before: Line | None, content: AsyncIterator[bytes]) -> Line | None:
         """Bring one file up to date; answer what of ours lies there now."""
-        if before == line and await self._is_there(line):
-            self.result.kept += 1
-            return line
         try:
-            await self.target.put(line.key, content)
-        except (Lost, ValueError) as error:
+            if before is not None and before[:_FIELDS] == line[:_FIELDS] and await self._is_there(line):
+                self.result.kept += 1
+            else:
+                await self.target.put(line.key, content)
+                self.result.written += 1
+            if line.name != _INDEX:
+                await set_time(self.target, line.key, line.created)
+        except (StorageFull, StorageUnavailable):
+            raise  # that is no fault of this file
+        except (Lost, ValueError, StorageError) as error:
             self.result.lost.append(f"{line.key}: {error}")
             return before
-        self.result.written += 1
         return line
 
     async def _is_there(self, line: Line) -> bool:
@@ -223,7 +246,7 @@ class _Run:
 
 
 def _render(line: Line) -> bytes:
-    return orjson.dumps(tuple(line)) + b"\n"
+    return orjson.dumps(line[:_FIELDS]) + b"\n"
 
 
 async def _read_file(file: IO[bytes]) -> AsyncIterator[bytes]:

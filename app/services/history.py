@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from app.db.museum import IGNORED, ORIGIN, Group, MuseumFile
-from app.domain.ledger import ROOT, parse_segment_key, read_change
+from app.domain.ledger import ROOT, parse_segment_key, read_change, read_header
+from app.domain.record_check import explain_unfit, is_known
 from storage import Storage
 
 _CHANGED = -1
@@ -138,10 +137,12 @@ async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, A
             async for chunk in await storage.open(key):
                 file.write(chunk)
             file.seek(0)
-            repository = orjson.loads(file.readline())["repository"]
+            repository = read_header(file.readline()).repository
             yield repository, None
             for line in file:
-                yield repository, read_change(line)
+                change = read_change(line)
+                if is_known(change) and not explain_unfit(change):  # what was set aside brought nothing
+                    yield repository, change
 
 
 def _join(repository: str, filename: str) -> str:

@@ -17,6 +17,7 @@ from app.db.rebuild import Totals
 from app.db.session import Database
 from app.services import tenure
 from app.services.replay import Replay
+from app.services.set_aside import SetAside
 from storage import ObjectNotFound, Recoverer, Storage
 
 
@@ -26,6 +27,7 @@ class Rebuilt:
 
     segments: int
     totals: Totals
+    aside: list[str]  # which records no database can hold, one line each
 
 
 async def flush_outbox(connection: Connection, storage: Storage) -> None:
@@ -58,5 +60,7 @@ async def _read_holder(storage: Storage) -> dict[str, Any] | None:
 
 async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
-    segments = await Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer)).run()
-    return Rebuilt(segments, await database.read(rebuild.count_all))
+    aside = SetAside()
+    replay = Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer), aside=aside)
+    segments = await replay.run()
+    return Rebuilt(segments, await database.read(rebuild.count_all), aside.describe())

@@ -24,6 +24,7 @@ from app.errors import AppError, Kind
 from app.services.differences import Difference, list_differences, mend
 from app.services.ledger import Ledger
 from app.services.replay import Replay
+from app.services.set_aside import SetAside
 from app.services.shelf import Shelf
 from storage import ObjectNotFound, Storage
 
@@ -58,6 +59,7 @@ class Reconcile:
         self._ledger = ledger
         self._storage = storage
         self._replica = replica
+        self._aside = SetAside()
 
     async def run(self, findings: Findings, *, repair: bool) -> int:
         """Compare every repository and answer how many; with `repair`, mend rows. Raises StorageError, AppError."""
@@ -67,6 +69,7 @@ class Reconcile:
         for path in paths:
             if repository_folder(path).removeprefix(ROOT).rstrip("/") not in torn:
                 await self._settle(path, findings, repair=repair)
+        findings.open += self._aside.describe()  # after the repair, which may remove what it is about
         return len(paths)
 
     async def _replay_all(self) -> dict[str, str]:
@@ -96,7 +99,7 @@ class Reconcile:
         """Bring the replica up to the ledger; a server may put a snapshot in the place of segments meanwhile."""
         for left in reversed(range(_ROUNDS)):
             try:
-                await Replay(self._replica, storage).run()
+                await Replay(self._replica, storage, aside=self._aside).run()
             except ObjectNotFound:
                 if not left:
                     raise

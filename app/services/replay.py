@@ -37,6 +37,7 @@ from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.backup_state import refuse_unfinished
+from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
 from storage import ObjectNotFound, Storage
 
@@ -77,13 +78,14 @@ class Replay:
 
     def __init__(
         self, database: Database, storage: Storage, *,
-        pause: Callable[[], Awaitable[None]] | None = None, blobs_may_lack: bool = False,
+        pause: Callable[[], Awaitable[None]] | None = None, blobs_may_lack: bool = False, aside: SetAside | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._storage = storage
         self._pause = pause
         self._blobs_may_lack = blobs_may_lack
         self._set_aside = False
+        self._aside = aside or SetAside()
 
     async def run(self, *, set_aside: bool = False) -> int:
         """Replay what the database lacks; return how many segments that were. Raises AppError FAULT, StorageError.
@@ -101,13 +103,13 @@ class Replay:
                 replayed += len(more)
                 waiting += more
                 if len(waiting) >= _BATCH:
-                    await self._database.write(partial(_apply_all, segments=waiting))
+                    await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting))
                     waiting = []
         # Only now, and with the last of them: whoever reads asks for what came after the newest revision that they
         # know, and repositories come here in no order.
         last = max((named.name.revision for segments in folders.values() for named in segments), default=0)
         if waiting or last > newest:
-            await self._database.write(partial(_apply_all, segments=waiting, newest=last))
+            await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting, newest=last))
         if replayed:
             _log.info("ledger replayed", segments=replayed)
         return replayed
@@ -186,7 +188,7 @@ class Replay:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
             await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
-            return (await self._database.write(partial(_restore, lines=file))).result
+            return (await self._database.write(partial(_restore, aside=self._aside, lines=file))).result
 
     async def _read(self, named: _Named) -> Segment:
         content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
@@ -244,28 +246,31 @@ def _list_revisions(connection: Connection) -> tuple[dict[str, _Known], int]:
     return known, repositories.get_newest(connection)[1]
 
 
-def _apply_all(transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
+def _apply_all(transaction: Transaction, *, aside: SetAside, segments: list[Segment], newest: int = 0) -> None:
     for segment in segments:
-        _apply(transaction, segment)
+        _apply(transaction, segment, aside)
     repositories.raise_revision(transaction.connection, newest)
 
 
-def _restore(transaction: Transaction, *, lines: Iterable[bytes]) -> _Known:
+def _restore(transaction: Transaction, *, aside: SetAside, lines: Iterable[bytes]) -> _Known:
     numbered = iter(lines)
     header = read_header(next(numbered))
     repository = repositories.get_or_create(transaction.connection, header.repository)
     if repository.revision < header.revision:
         charts.clear(transaction.connection, repository.id)
         artifacts.clear(transaction.connection, repository.id)
-        _apply_changes(transaction, repository.id, header, map(read_change, numbered))
+        aside.clear(repository.path)
+        changes = (change for change in map(read_change, numbered) if not aside.refuses(repository.path, change))
+        _apply_changes(transaction, repository.id, header, changes)
     return _Known(header.revision, header.commit)
 
 
-def _apply(transaction: Transaction, segment: Segment) -> None:
+def _apply(transaction: Transaction, segment: Segment, aside: SetAside) -> None:
     repository = repositories.get_or_create(transaction.connection, segment.header.repository)
     # Its own process may have committed it since it was listed: segments are stored first.
     if repository.revision < segment.header.revision:
-        _apply_changes(transaction, repository.id, segment.header, segment.changes)
+        changes = (change for change in segment.changes if not aside.refuses(repository.path, change))
+        _apply_changes(transaction, repository.id, segment.header, changes)
 
 
 def _apply_changes(

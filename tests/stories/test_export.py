@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.domain.ledger import blob_key
+from app.domain.times import parse_time
 from app.errors import AppError
 from app.services.exports import MANIFEST
-from storage import StorageError
 from tests.charts import make_chart
 from tests.house import open_house
 from tests.servers import static_server
@@ -147,9 +149,74 @@ async def test_bytes_that_storage_lost_are_named_and_never_written_damaged(tmp_p
     assert sorted(snapshot(tmp_path / "out")) == ["charts/mychart-0.3.0.tgz", "index.yaml"]
 
 
-async def test_a_repository_path_that_no_folder_can_have_is_an_error_of_one_line(tmp_path: Path) -> None:
+async def test_a_repository_with_the_name_of_a_file_is_skipped_and_all_others_are_exported(tmp_path: Path) -> None:
+    """ChartMuseum's folder may have a tenant called index.yaml: it is served, and stops nobody's export."""
+    for tenant in ("index.yaml", "org/index.yaml/x", "charts", "charts/mychart-0.1.0.tgz", "org", "zz"):
+        (tmp_path / "store" / tenant).mkdir(parents=True, exist_ok=True)
+        name = "other" if tenant == "charts" else "mychart"
+        (tmp_path / "store" / tenant / f"{name}-0.1.0.tgz").write_bytes(make_chart(name, "0.1.0"))
     async with open_house(tmp_path / "store") as (client, _):
-        await publish(client, "mychart", "0.1.0")
-        await publish(client, "mychart", "0.1.0", "index.yaml/x")
-    with pytest.raises(StorageError, match=r"index\.yaml"):
-        await run_export(tmp_path / "store", tmp_path / "out")
+        assert list(await get_entries(client, "index.yaml")) == ["mychart-0.1.0"]
+    said = await run_export(tmp_path / "store", tmp_path / "out")
+    assert said.code == 4
+    assert said.lines[0] == "4 repositories: 7 files written, 0 kept, 0 removed"
+    for tenant in ("index.yaml", "org/index.yaml/x", "charts/mychart-0.1.0.tgz"):
+        assert "the name of a file beside repositories" in said.find(f"skipped repository: {tenant}:")
+    assert sorted(snapshot(tmp_path / "out")) == [
+        "charts/charts/other-0.1.0.tgz", "charts/index.yaml", "index.yaml", "org/charts/mychart-0.1.0.tgz",
+        "org/index.yaml", "zz/charts/mychart-0.1.0.tgz", "zz/index.yaml",
+    ]  # fmt: skip
+
+
+async def test_a_file_of_others_in_the_way_of_one_repository_stops_no_other(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "store") as (client, _):
+        await publish(client, "mychart", "0.1.0", "org")
+        await publish(client, "mychart", "0.1.0", "zz")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "org").write_text("a person's")
+    said = await run_export(tmp_path / "store", tmp_path / "out")
+    assert said.code == 4
+    assert "an object and a folder cannot have one name" in said.find("not copied: org/index.yaml")
+    assert sorted(snapshot(tmp_path / "out")) == ["index.yaml", "org", "zz/charts/mychart-0.1.0.tgz", "zz/index.yaml"]
+
+
+@pytest.mark.parametrize(
+    "name", ["index.yaml", "a/index.yaml", "index-cache.yaml/x", "x.tgz", "a/x.tgz.prov", ".chartroom-export.jsonl"]
+)
+async def test_nothing_is_published_in_a_repository_with_the_name_of_a_file(tmp_path: Path, name: str) -> None:
+    config = b"{}"
+    async with open_house(tmp_path / "store") as (client, _):
+        for path, body in (("charts", make_chart()), ("prov", make_provenance("mychart", "0.1.0"))):
+            refused = await client.post(f"/api/{name}/{path}", content=body)
+            assert refused.status_code == 400
+            assert "choose another name" in refused.json()["error"]
+        if not name.startswith("."):  # which no OCI name does
+            for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/v1")):
+                refused = await client.request(method, f"/v2/{name}/mychart/{path}", content=config)
+                assert refused.status_code == 400
+                assert refused.json()["errors"][0]["code"] == "NAME_INVALID"
+                assert "choose another name" in refused.json()["errors"][0]["message"]
+        for tenant in ("charts", "a/charts", "index", "index.yaml.d"):
+            assert (await client.post(f"/api/{tenant}/charts", content=make_chart())).status_code == 201
+
+
+async def test_files_have_the_time_of_their_version(tmp_path: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    store.mkdir()
+    moment = 1_500_000_000_123_456_000
+    (store / "mychart-0.1.0.tgz").write_bytes(make_chart())
+    os.utime(store / "mychart-0.1.0.tgz", ns=(moment, moment))
+    async with open_house(store) as (client, _):
+        assert (await client.post("/api/prov", content=make_provenance("mychart", "0.1.0"))).status_code == 201
+        await publish(client, "mychart", "0.2.0")
+        listed = await get_entries(client)
+    before = time.time_ns()
+    for _ in range(2):  # and again, when nothing is written
+        await run_export(store, out)
+        for version in ("0.1.0", "0.2.0"):
+            created = parse_time(listed[f"mychart-{version}"]["created"])
+            path = out / "charts" / f"mychart-{version}.tgz"
+            assert path.stat().st_mtime_ns == created
+            os.utime(path)
+        signed = (out / "charts" / "mychart-0.1.0.tgz.prov").stat().st_mtime_ns
+        assert parse_time(listed["mychart-0.1.0"]["created"]) == moment < signed < before

@@ -109,7 +109,11 @@ def test_versions_and_tags_stand_for_each_other() -> None:
 
 
 def test_an_image_manifest_is_read() -> None:
-    layers = [descriptor(digest=f"sha256:{B}"), descriptor("a.nondistributable.b", urls=["x"]), descriptor(urls=["x"])]
+    layers = [
+        descriptor(digest=f"sha256:{B}"),
+        descriptor("application/a.nondistributable.b", urls=["x"]),
+        descriptor(urls=["x"]),
+    ]
     found = read_manifest(
         image(layers=layers, subject=descriptor(digest=f"sha512:{A}{B}"), annotations={"b": "2", "a": "1"}, other=[1]),
         MANIFEST_TYPE,
@@ -117,7 +121,7 @@ def test_an_image_manifest_is_read() -> None:
     assert (found.artifact_type, found.subject) == ("text/plain", A + B)
     assert found.needed == [A, B]
     assert found.annotations == b'{"b":"2","a":"1"}'
-    assert read_manifest(image(artifactType="mine"), MANIFEST_TYPE).artifact_type == "mine"
+    assert read_manifest(image(artifactType="application/mine"), MANIFEST_TYPE).artifact_type == "application/mine"
 
 
 def test_an_index_is_read() -> None:
@@ -149,8 +153,10 @@ def test_other_types_of_manifests_are_refused() -> None:
 
 
 def test_referrers_are_an_index() -> None:
-    one = oci.render_descriptor(MANIFEST_TYPE, A, 5, "mine", b'{"a":"1"}')
-    assert orjson.loads(one) == descriptor(MANIFEST_TYPE, size=5, artifactType="mine", annotations={"a": "1"})
+    one = oci.render_descriptor(MANIFEST_TYPE, A, 5, "application/mine", b'{"a":"1"}')
+    assert orjson.loads(one) == descriptor(
+        MANIFEST_TYPE, size=5, artifactType="application/mine", annotations={"a": "1"}
+    )
     assert orjson.loads(oci.render_descriptor(INDEX_TYPE, A, 5, "", b"")) == descriptor(INDEX_TYPE, size=5)
     assert orjson.loads(oci.render_referrers([one]))["manifests"] == [orjson.loads(one)]
     empty = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
