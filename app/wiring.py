@@ -39,11 +39,11 @@ from app.services.replay import Replay
 from app.services.revisions import Revisions
 from app.services.search import Search
 from app.services.snapshots import Snapshots
-from app.services.tenure import Tenure
+from app.services.tenure import KEY, Tenure, Term
 from app.services.upgrade import Upgrade
 from app.services.uploads import Uploads
 from app.settings import BucketPlace, Settings
-from storage import Closeable, Storage, StorageError, Sweeper
+from storage import Closeable, LocalFiles, Storage, StorageError, Sweeper
 
 PRESIGN_SECONDS = 300
 METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
@@ -143,7 +143,8 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     workers = WorkerCounts(requests, Path(folder) if folder else None, settle=observer.flush)
     museum = MuseumFiles(database, store, charts, parallel=settings.index_limit or 8)
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
-    tenure = Tenure(database, store, holder=holder)
+    term = Term.choose(settings.lease, bucket=not isinstance(store, LocalFiles))
+    tenure = Tenure(database, store, holder=holder, term=term, place=_name_object(settings, store, KEY))
     recall = partial(recall_museum_files, storage=store)
     replay = Replay(database, store, pause=indexes.settle)
     opening = Opening(database, ledger, replay, museum, readiness, tenure, recall, holder=holder)
@@ -172,6 +173,14 @@ def build_storage(settings: Settings) -> Storage:
     from storage.filesystem import FilesystemStorage
 
     return FilesystemStorage(place.path)
+
+
+def _name_object(settings: Settings, storage: Storage, key: str) -> str:
+    """Return where an object lies, as a person looks for it: a path, or an address in the bucket."""
+    if isinstance(storage, LocalFiles):
+        return str(storage.path(key))
+    place = settings.storage_place()
+    return f"s3://{place.bucket}/{place.prefix}/{key}".replace("//.", "/.") if isinstance(place, BucketPlace) else key
 
 
 def product_version() -> str:

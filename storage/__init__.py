@@ -1,6 +1,6 @@
 """Where bytes lie: one small protocol and its backends. This package knows nobody else."""
 
-from storage.errors import ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage.errors import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 from storage.protocol import (
     CHUNK,
     Closeable,
@@ -29,6 +29,7 @@ __all__ = [
     "OpenFile",
     "Presigner",
     "Storage",
+    "StorageDenied",
     "StorageError",
     "StorageFull",
     "StorageUnavailable",

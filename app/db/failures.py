@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from sqlalchemy import Connection
@@ -46,6 +47,11 @@ def translate(error: BaseException | None) -> AppError | None:
         return cause  # SQLite had ended the whole transaction already; the first error says why
     if "database or disk is full" in text or "No space left" in text:
         return AppError(Kind.FULL, "the database's disk is full; nothing was stored; make room and try again")
+    if "readonly database" in text:
+        reason = f"{text}; let user id {os.geteuid()} write to its file and folder"
+        return AppError(
+            Kind.UNAVAILABLE, f"the database cannot be written: {reason}; nothing was stored", retry_after=10
+        )
     if "is locked" in text:
         return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
     if "unable to open" in text or (not isinstance(original, sqlite3.Error) and _is_lost(original)):
