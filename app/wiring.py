@@ -46,6 +46,9 @@ from app.settings import BucketPlace, Settings
 from storage import Closeable, LocalFiles, Storage, StorageError, Sweeper
 
 PRESIGN_SECONDS = 300
+_CLOSE_SECONDS = 2.0
+"""How long a process that ends waits for storage: Kubernetes, and our own promise, end at 10 s."""
+
 METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
 """Environment name by which `serve` tells its workers where they leave their counts."""
 
@@ -100,9 +103,11 @@ class House:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
-        if time.monotonic() < self.parts.readiness.may_write_until:  # else another catalogue writes the ledger now
-            await self.ledger.close()
-        await self.opening.close()
+        with contextlib.suppress(TimeoutError):  # storage hangs: the outbox waits, and the lease ends by itself
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                if time.monotonic() < self.parts.readiness.may_write_until:  # else another catalogue writes the ledger
+                    await self.ledger.close()
+                await self.opening.close()
         self.charts.close()
         self.database.close()
         if isinstance(self.storage, Closeable):

@@ -13,6 +13,7 @@ from app.routes.errors import Headers
 from app.routes.negotiation import describe_span, matches, parse_range
 from app.services.archives import INLINE, Archives
 from app.services.readiness import Readiness
+from storage import StorageError
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Files:
         readiness = self.readiness
         await readiness.wait_known(interruption)  # a moment; longer while the database does not answer
         if not readiness.ready and readiness.first_import is not False:
-            with suppress(AppError):
+            with suppress(AppError, StorageError):
                 size, chunks = await readiness.open_old_file(repository, filename)
                 kind = (b"content-type", _content_type(filename))
                 return Answer(200, [kind, (b"content-length", b"%d" % size)], Chunks(chunks), size)

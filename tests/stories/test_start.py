@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.oci.client import digest_of
 
 _STARTS = 8
 """Starts of each kind; 100 of each were counted when this was written."""
+
+_MANY = 400
+"""Old charts whose import takes long enough to be seen."""
 
 
 def post(server: LiveServer, number: int) -> httpx.Response:
@@ -64,3 +68,76 @@ def test_every_way_in_waits_for_the_store(tmp_path: Path) -> None:
         assert answers[2].content == archive
         assert "known" in answers[6].text
         assert "known" in answers[8].text
+
+
+# ---------------------------------------------------------------------------------------- while it is being opened
+
+
+def fill_old_folder(folder: Path, number: int) -> None:
+    """Lay down charts as ChartMuseum keeps them; importing 400 takes some seconds."""
+    folder.mkdir(parents=True)
+    for at in range(number):
+        (folder / f"old{at}-1.0.0.tgz").write_bytes(make_chart(f"old{at}", "1.0.0"))
+
+
+def wait_for_import(server: LiveServer) -> None:
+    """Wait until the server says that it imports."""
+    deadline = time.monotonic() + 20
+    while "importing" not in (answer := httpx.get(f"{server.url}/-/ready", timeout=5)).text:
+        assert time.monotonic() < deadline, answer.text
+        assert answer.status_code == 503, "it was over before it was seen: more charts are needed"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_server_killed_while_it_opens_holds_up_nothing(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    """Neither the lease in the store nor the lock on the opening outlives the process."""
+    folder = tmp_path / "store"
+    fill_old_folder(folder, _MANY)
+    database = ("--database", request.getfixturevalue("postgres_url")) if kind == "postgres" else ()
+    for _ in range(2):
+        with serve(folder, *database, wait_for="/health") as server:
+            wait_for_import(server)
+            server.kill()
+    with serve(folder, *database, wait_for="/health") as server:
+        began = time.monotonic()
+        wait_for_import(server)
+        assert time.monotonic() - began < 5, "it begins at once, and does not wait for a lock to expire"
+        assert until_written(server, 30) < 30
+        assert len(httpx.get(f"{server.url}/api/charts", timeout=20).json()) == _MANY + 1
+        assert "another process" not in server.log.read_text()
+
+
+def until_written(server: LiveServer, seconds: float) -> float:
+    began = time.monotonic()
+    while (answer := post(server, 0)).status_code == 503:
+        assert time.monotonic() < began + seconds, answer.text
+        assert answer.headers["retry-after"] == "5"
+    assert answer.status_code == 201, answer.text
+    return time.monotonic() - began
+
+
+def test_while_old_charts_are_imported_requests_wait_and_old_files_are_served(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    fill_old_folder(folder, _MANY)
+    with serve(folder, wait_for="/health") as server, ThreadPoolExecutor(3) as pool:
+        wait_for_import(server)
+        waiting = [
+            pool.submit(httpx.get, f"{server.url}/index.yaml", timeout=30),
+            pool.submit(httpx.get, f"{server.url}/charts/absent-1.0.0.tgz", timeout=30),
+            pool.submit(post, server, 1),
+        ]
+        began = time.monotonic()
+        assert httpx.get(f"{server.url}/charts/old7-1.0.0.tgz").content == make_chart("old7", "1.0.0")
+        for path in ("/health", "/metrics", "/info"):
+            assert httpx.get(f"{server.url}{path}").status_code == 200
+        assert httpx.get(f"{server.url}/-/ready").status_code == 503
+        assert time.monotonic() - began < 2, "none of these waits"
+        index, absent, upload = [answer.result() for answer in waiting]
+        if time.monotonic() - began < 9:
+            assert (index.status_code, absent.status_code, upload.status_code) == (200, 404, 201)
+            assert index.text.count('"digest"') >= _MANY, "the whole index or none"
+        else:  # a machine under load: then they were told to come again
+            assert {index.status_code, absent.status_code, upload.status_code} <= {200, 201, 404, 503}
