@@ -158,7 +158,7 @@ class Opening:
             except AppError as error:
                 _log.warning("the lock on the opening was lost", error=str(error))
             if self._readiness.may_write_until:
-                await self.keep_tenure()
+                await self.keep_tenure(alone=True)
 
     # ------------------------------------------------------------------------------------------ who may write
 
@@ -191,7 +191,7 @@ class Opening:
         other = self._tenure.other
         held = f": its lease {self._tenure.place} is {other}" if other else ""
         text = (
-            f"another catalogue writes to this store{held}; send writes to that server, or stop it: this one reads only"
+            f"another catalogue writes to this store{held}; send writes to that server, or stop it: this one only reads"
             f" until that lease ends; {_HINT}"
         )
         self._readiness.refusal = Refusal(Kind.UNAVAILABLE, text, 10)
@@ -220,14 +220,19 @@ class Opening:
         text = f"storage does not answer, so the lease {self._tenure.place} cannot be renewed: {error}; try again"
         return Refusal(Kind.UNAVAILABLE, text, 10)
 
-    async def keep_tenure(self) -> None:
-        """Renew the right to write in time; without it, follow the one who has it and take over when it ends."""
+    async def keep_tenure(self, *, alone: bool = False) -> None:
+        """Renew the right to write in time; without it, follow the one who has it and take over when it ends.
+
+        `alone` says that this process holds the lock on the opening already.
+        """
         until = self._readiness.may_write_until
         rest = until - time.monotonic()
         if rest > self._tenure.term.rest:
             return
         try:
-            if rest <= 0:
+            if rest <= 0 and alone:
+                await self._take_tenure()
+            elif rest <= 0:
                 await self._take_over()
             else:
                 self._note(await self._tenure.renew(until))
@@ -244,6 +249,8 @@ class Opening:
 
     async def close(self) -> None:
         """Give back the right to write; where that cannot be noted, on a full disk, it ends by itself."""
+        if not self._tenure.was_taken:
+            return
         with contextlib.suppress(StorageError, AppError):
             alone = await self._acquire()  # a process that starts just now must not lose what it takes
             try:

@@ -106,7 +106,7 @@ class Tenure:
     """Takes, renews and gives back the store's lease for this process's catalogue.
 
     `place` is where the lease lies, as a person looks for it. `other` is the lease of another catalogue, as it was
-    found when ours was refused.
+    found when ours was refused. `was_taken` says whether this process ever held it.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Tenure:
         self._storage = storage
         self._holder = holder
         self._identity = ""
+        self.was_taken = False
         self.term = term or Term()
         self.place = place
         self.other: Lease | None = None
@@ -137,7 +138,7 @@ class Tenure:
             if lease is None or lease.catalogue != self._identity:
                 self.other = lease
                 return 0.0
-        self.other = None
+        self.other, self.was_taken = None, True
         await self._database.write(partial(self._note, expires=expires))
         return started + self.term.seconds
 
@@ -152,8 +153,6 @@ class Tenure:
 
     async def release(self, *, give_back: bool) -> None:
         """Note that this process has ended; give the lease back if no other process of this catalogue is left."""
-        if not self._identity:
-            return
         last = (await self._database.write(self._unregister)).result
         if not (last and give_back):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from importlib.metadata import version
@@ -48,6 +49,18 @@ async def test_while_the_store_is_not_ready_only_health_is_well(rooms: Rooms) ->
         for path in ("/health", "/info", "/metrics", "/"):
             assert (await client.get(path)).status_code == 200
         assert "taking in old files" in (await client.get("/")).text
+
+
+async def test_only_so_many_requests_wait_at_once(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "MAX_WAITING", 2)
+    async with rooms() as (client, house):
+        house.parts.readiness.ready = house.parts.readiness.opened = False
+        waiting = [asyncio.ensure_future(client.get("/api/charts")) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert (await client.get("/api/charts")).status_code == 503, "at once"
+        assert not any(answer.done() for answer in waiting)
+        house.parts.readiness.finish()
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
 
 
 @pytest.mark.usefixtures("short_waits")
