@@ -29,6 +29,9 @@ T = TypeVar("T")
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
 
+CLOSE_SECONDS = 5.0
+"""How long the end of a process waits for the transaction that runs."""
+
 GATHER_SECONDS = 0.002
 """How long a commit waits for writes that were announced; as Postgres's commit_delay: a wait that saves a sync."""
 
@@ -83,10 +86,14 @@ class Database:
         self._writer.start()
 
     def close(self) -> None:
-        """Finish what was handed to the writer, then let go of every connection."""
+        """Finish what was handed to the writer, then let go of every connection.
+
+        A transaction that takes longer than `CLOSE_SECONDS` (a large snapshot that is restored at the start) ends with
+        the process, and is undone.
+        """
         if self._writer is not None:
             self._jobs.put(None)
-            self._writer.join()
+            self._writer.join(CLOSE_SECONDS)
             self._writer = None
         if self._reader is not None:
             self._reader.close()

@@ -110,6 +110,24 @@ def test_a_server_killed_while_it_opens_holds_up_nothing(
         assert "another process" not in server.log.read_text()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_told_to_end_while_it_imports_ends_in_time(tmp_path: Path, workers: str) -> None:
+    folder = tmp_path / "store"
+    fill_old_folder(folder, _MANY)
+    with serve(folder, "--workers", workers, wait_for="/health") as server, ThreadPoolExecutor(4) as pool:
+        wait_for_import(server)
+        waiting = [pool.submit(post, server, number) for number in range(1, 5)]
+        time.sleep(0.3)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 10
+        for answer in [future.result() for future in waiting if future.exception() is None]:
+            assert answer.status_code in (201, 503)
+    with serve(folder, wait_for="/health") as server:
+        until_written(server, 30)
+        assert len(httpx.get(f"{server.url}/api/charts", timeout=20).json()) == _MANY + 1
+
+
 def until_written(server: LiveServer, seconds: float) -> float:
     began = time.monotonic()
     while (answer := post(server, 0)).status_code == 503:
