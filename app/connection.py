@@ -14,6 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.file_sender import send_file
+from app.routes.asgi import INTERRUPTION
 from app.routes.hot import Hot
 from storage import OpenFile
 
@@ -47,6 +48,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._hot: Hot | None = getattr(self.app, "hot", None)
+        self._interruption: asyncio.Future[None] | None = None
+        self._is_over = False
         self.cycle = _Idle()  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -57,11 +60,30 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._drop_deadline()
+        self._interrupt()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Finish the request that has begun, but let it wait for nothing any more."""
+        self._interrupt()
+        super().shutdown()
+
+    def _interrupt(self) -> None:
+        self._is_over = True
+        if self._interruption is not None and not self._interruption.done():
+            self._interruption.set_result(None)
+
+    def _get_interruption(self) -> asyncio.Future[None]:
+        if self._interruption is None:
+            self._interruption = self.loop.create_future()
+            if self._is_over:
+                self._interruption.set_result(None)
+        return self._interruption
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
         super().on_message_begin()
+        self.scope[INTERRUPTION] = self._get_interruption  # type: ignore[literal-required]
         self._is_in_head = True
         self._head_bytes = 0
 

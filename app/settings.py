@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app import museum
@@ -39,6 +39,12 @@ def _integer(value: object) -> object:
 
 def _seconds(value: object) -> object:
     return museum.parse_duration(value) if isinstance(value, str) else value
+
+
+def _lease(value: float) -> float:
+    if value and not 1 <= value <= 600:
+        raise ValueError("must be 0, or from 1s to 10m")
+    return value
 
 
 def _identifiers(value: object) -> object:
@@ -68,6 +74,7 @@ Count = Annotated[int, BeforeValidator(_integer), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1)]
 Port = Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65535)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Lease = Annotated[float, BeforeValidator(_seconds), AfterValidator(_lease)]
 Depth = Count | None
 ContextPath = Annotated[str, BeforeValidator(_context_path)]
 Address = Annotated[str, BeforeValidator(_no_slash)]
@@ -152,6 +159,11 @@ class Settings(BaseSettings):
     storage_amazon_force_path_style: Switch = _field(True, "address buckets as a path, not as a host name")
     s3_presign: Switch = _field(False, "redirect archive downloads to presigned URLs of the bucket")
     s3_insecure: Switch = _field(False, "do not verify the S3 server's TLS certificate")
+    lease: Lease = _field(
+        0.0,
+        "how long the right to write lasts when it is not renewed, 1s to 10m: a server with another database takes "
+        "over so long after a crash; 0 for our choice (30s in a folder, 90s in a bucket)",
+    )
 
     depth: Depth = _field(
         None, "path segments of a repository; empty for any number (0 with ChartMuseum's command line)"

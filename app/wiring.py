@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -40,15 +41,18 @@ from app.services.replay import Replay
 from app.services.revisions import Revisions
 from app.services.search import Search
 from app.services.snapshots import Snapshots
-from app.services.tenure import Tenure
+from app.services.tenure import KEY, Tenure, Term
 from app.services.upgrade import Upgrade
 from app.services.uploads import Uploads
 from app.settings import BucketPlace, Settings
-from storage import Closeable, Recoverer, Storage, StorageError, Sweeper
+from storage import Closeable, LocalFiles, Recoverer, Storage, StorageError, Sweeper
 
 _log = structlog.get_logger(__name__)
 
 PRESIGN_SECONDS = 300
+_CLOSE_SECONDS = 2.0
+"""How long a process that ends waits for storage: Kubernetes, and our own promise, end at 10 s."""
+
 METRICS_FOLDER = "CHARTROOM_METRICS_FOLDER"
 """Environment name by which `serve` tells its workers where they leave their counts."""
 
@@ -103,7 +107,9 @@ class House:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
-        await self.opening.close()
+        with contextlib.suppress(TimeoutError):  # storage hangs: the lease ends by itself
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.opening.close()
         self.charts.close()
         self.database.close()
         if isinstance(self.storage, Closeable):
@@ -118,6 +124,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     ledger = Ledger(database, store)
     revisions = Revisions(database)
     readiness = Readiness(store)
+    database.may_discard = lambda: time.monotonic() <= readiness.may_write_until
     charts = Charts(database, store, ledger, _rules(settings))
     base_url = f"{settings.chart_url}{settings.context_path}" if settings.chart_url else ""
     indexes = Indexes(
@@ -144,7 +151,8 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     workers = WorkerCounts(requests, Path(folder) if folder else None, settle=observer.flush)
     museum = MuseumFiles(database, store, charts, ledger, parallel=settings.index_limit or 8)
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
-    tenure = Tenure(database, store, holder=holder)
+    term = Term.choose(settings.lease, bucket=not isinstance(store, LocalFiles))
+    tenure = Tenure(database, store, holder=holder, term=term, place=_name_object(settings, store, KEY))
     replay = Replay(database, store, pause=indexes.settle, blobs_may_lack=not isinstance(store, Recoverer))
     opening = Opening(database, ledger, replay, museum, readiness, tenure, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
@@ -187,6 +195,14 @@ def _recover(storage: Recoverer) -> None:
         _log.warning("objects that a crash left in a journal were put into place", objects=found.objects)
     for name in found.damaged:
         _log.error("a journal was damaged; what could be read of it is in place", journal=name, hint="chartroom verify")
+
+
+def _name_object(settings: Settings, storage: Storage, key: str) -> str:
+    """Return where an object lies, as a person looks for it: a path, or an address in the bucket."""
+    if isinstance(storage, LocalFiles):
+        return str(storage.path(key))
+    place = settings.storage_place()
+    return f"s3://{place.bucket}/{place.prefix}/{key}".replace("//.", "/.") if isinstance(place, BucketPlace) else key
 
 
 def product_version() -> str:

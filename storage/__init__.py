@@ -1,6 +1,6 @@
 """Where bytes lie: one small protocol and its backends. This package knows nobody else."""
 
-from storage.errors import ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage.errors import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 from storage.protocol import (
     CHUNK,
     Closeable,
@@ -35,6 +35,7 @@ __all__ = [
     "Recovered",
     "Recoverer",
     "Storage",
+    "StorageDenied",
     "StorageError",
     "StorageFull",
     "StorageUnavailable",

@@ -2,6 +2,7 @@
 
 StorageError
 +-- ObjectNotFound       there is no such key (and only that)
++-- StorageDenied        not permitted, or read-only; nothing of a write remains
 +-- StorageFull          no space left; nothing of the write remains
 +-- StorageUnavailable   refused, slow or cut off; trying again later may work
 """
@@ -15,6 +16,10 @@ class StorageError(Exception):
 
 class ObjectNotFound(StorageError):
     """There is no object under this key."""
+
+
+class StorageDenied(StorageError):
+    """Storage does not permit it: rights, or a read-only file system, which an operator must change."""
 
 
 class StorageFull(StorageError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from storage.errors import ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage.errors import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 
 _ABSENT = {"NoSuchKey", "NotFound", "404"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"}
@@ -90,7 +90,8 @@ def _answered(code: str, status: int, key: str | None, place: Place) -> StorageE
         return StorageUnavailable(f"{place} answered {code} (status {status}): try again later")
     about = "" if key is None else f" about {key!r}"
     advice = _ADVICE.get(code, "look this code up in the manual of the server")
-    return StorageError(f"{place} answered {code} (status {status}){about}: {advice}")
+    kind = StorageDenied if code in {"AccessDenied", "403"} else StorageError
+    return kind(f"{place} answered {code} (status {status}){about}: {advice}")
 
 
 def _unanswered(error: Exception, place: Place) -> StorageError:

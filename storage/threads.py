@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -53,14 +54,18 @@ class Threads:
         self._jobs.put(_Job(work, arguments, undo, loop, future))
         return await future
 
-    def close(self) -> None:
-        """Wait for the work that has begun, and let the threads go."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Wait for the work that has begun, `seconds` at most, and let the threads go.
+
+        A server that does not answer would keep the process for minutes; what is left ends with the process.
+        """
         for _ in self._threads:
             self._jobs.put(None)
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
-        self.executor.shutdown()
+        self.executor.shutdown(wait=False)
 
     def _start_one(self) -> None:
         thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)

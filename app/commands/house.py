@@ -50,7 +50,7 @@ async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator
 async def _keep_tenure(house: House) -> None:
     """Renew the right to write in time, as a server's schedule does."""
     while True:
-        await asyncio.sleep(_KEEP_SECONDS)
+        await asyncio.sleep(min(_KEEP_SECONDS, house.opening.lease_seconds / 10))
         if house.parts.readiness.may_write_until:
             with suppress(AppError, StorageError):  # it is tried again, and whoever writes asks first
                 await house.opening.keep_tenure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from sqlalchemy import Connection
@@ -52,6 +53,11 @@ def translate(error: BaseException | None) -> AppError | None:
             Kind.UNAVAILABLE,
             "the database's disk fails, a change may be stored: check the disk, and look before repeating",
             retry_after=10,
+        )
+    if "readonly database" in text:
+        reason = f"{text}; let user id {os.geteuid()} write to its file and folder"
+        return AppError(
+            Kind.UNAVAILABLE, f"the database cannot be written: {reason}; nothing was stored", retry_after=10
         )
     if "is locked" in text:
         return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)

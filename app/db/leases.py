@@ -25,6 +25,19 @@ def acquire(transaction: Transaction, name: str, holder: str, nanoseconds: int) 
     return True
 
 
+def put(transaction: Transaction, name: str, holder: str, expires: int) -> None:
+    """Note who holds a lease until when (ns since 1970), whatever was noted before."""
+    row = {"holder": holder, "expires": expires}
+    if not transaction.connection.execute(update(leases).where(leases.c.name == name).values(row)).rowcount:
+        transaction.connection.execute(insert(leases), {"name": name, **row})
+
+
+def get_expiry(transaction: Transaction, name: str, holder: str) -> int:
+    """Return until when `holder` holds a lease (ns since 1970), 0 if it does not."""
+    query = select(leases.c.expires).where(leases.c.name == name, leases.c.holder == holder)
+    return int(transaction.connection.scalar(query) or 0)
+
+
 def release(transaction: Transaction, name: str, holder: str) -> None:
     """Give a lease back."""
     transaction.connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))

@@ -33,7 +33,10 @@ class Marker(Protocol):
     """The note of one database. All but `note` and `clear` run in the writer's transaction, which excludes others."""
 
     def find(self, connection: Connection, revision: int) -> list[str]:
-        """Return the keys that a commit noted which never came to its end; `revision` is the newest committed one."""
+        """Return the keys that a commit noted which never came to its end; `revision` is the newest committed one.
+
+        What was noted before this process first looked is left to the replay that follows every start.
+        """
         ...
 
     def note(self, revision: int, keys: Sequence[str]) -> None:
@@ -59,11 +62,18 @@ class RowMarker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._connection: Connection | None = None
+        self._inherited: str | None = None
 
     def find(self, connection: Connection, revision: int) -> list[str]:
-        """Return what is noted."""
+        """Return what is noted for a revision that is not committed."""
         row = _GET.run(connection).fetchone()
-        return row[0].split("\n") if row and row[0] else []
+        text = row[0] if row else ""
+        if self._inherited is None:
+            self._inherited = text
+        if not text or text == self._inherited:
+            return []
+        noted, *keys = text.split("\n")
+        return keys if int(noted) > revision else []
 
     def note(self, revision: int, keys: Sequence[str]) -> None:
         """Write the row, visible to all hosts at once."""
@@ -71,7 +81,7 @@ class RowMarker:
             if self._connection is None:
                 self._connection = self._engine.connect()
                 self._connection.exec_driver_sql("SET synchronous_commit = off")
-            _SET.run(self._connection, noted="\n".join(keys))
+            _SET.run(self._connection, noted="\n".join([str(revision), *keys]) if keys else "")
         except Exception:
             self.close()
             raise
@@ -103,11 +113,14 @@ class FileMarker:
         self._path = path
         self._descriptor: int | None = None
         self._boot = _read_boot_id()
+        self._inherited: bytes | None = None
 
     def find(self, connection: Connection, revision: int) -> list[str]:
         """Return what is noted for a revision that is not committed."""
         content = os.pread(self._open(), _LONGEST, 0).partition(b"\0")[0]
-        if not content:
+        if self._inherited is None:
+            self._inherited = content
+        if not content or content == self._inherited:
             return []
         with suppress(ValueError, KeyError, TypeError):
             noted = orjson.loads(content)

@@ -36,6 +36,9 @@ _MAY_BE_STORED = "the change may be stored: storage did not say, or the database
 GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
 
+CLOSE_SECONDS = 5.0
+"""How long the end of a process waits for the transaction that runs."""
+
 GATHER_SECONDS = 0.002
 """How long a commit waits for writes that were announced; as Postgres's commit_delay: a wait that saves a sync."""
 
@@ -82,6 +85,7 @@ class Database:
         self._marker = _make_marker(self.engine) if sink is not None else None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._coming = 0
+        self.may_discard: Callable[[], bool] = lambda: True
         self._writer: threading.Thread | None = None
         self._reader: Connection | None = None
         self._driver: Any = None
@@ -96,10 +100,14 @@ class Database:
         self._writer.start()
 
     def close(self) -> None:
-        """Finish what was handed to the writer, then let go of every connection."""
+        """Finish what was handed to the writer, then let go of every connection.
+
+        A transaction that takes longer than `CLOSE_SECONDS` (a large snapshot that is restored at the start) ends with
+        the process, and is undone.
+        """
         if self._writer is not None:
             self._jobs.put(None)
-            self._writer.join()
+            self._writer.join(CLOSE_SECONDS)
             self._writer = None
         if self._reader is not None:
             self._reader.close()
@@ -255,13 +263,19 @@ class Database:
         blobs = {key: content for job in group if job.has_changes for key, content in job.blobs}
         self._sink.write_batch(list(blobs.items()), records)
 
-    def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> None:
-        """Remove the segments of a commit that was under way when its process ended: it was never acknowledged."""
+    def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> bool:
+        """Remove the segments of a commit that was under way when its process ended: it was never acknowledged.
+
+        Return whether there were some, and they are gone. Not where another catalogue writes the ledger now: it may
+        have gone on from them.
+        """
         left = marker.find(connection, revision)
-        if left:
-            assert self._sink is not None
-            self._sink.discard(left)
-            marker.note(revision, [])
+        if not left or not self.may_discard():
+            return False
+        assert self._sink is not None
+        self._sink.discard(left)
+        marker.note(revision, [])
+        return True
 
     def _take_back(self, noted: list[str], error: Exception) -> Exception:
         """Remove the segments of a commit that failed; return the error that says what is stored.
@@ -272,11 +286,10 @@ class Database:
         try:
             with translated_errors(), self._writing.connect() as connection, connection.begin():
                 revision = Transaction(connection, 0).revision - 1
-                was_open = bool(self._marker.find(connection, revision))
-                self._discard_left(connection, revision, self._marker)
+                is_gone = self._discard_left(connection, revision, self._marker)
         except Exception:
-            was_open = False
-        return error if was_open else may_be_stored(error)
+            is_gone = False
+        return error if is_gone else may_be_stored(error)
 
     @staticmethod
     def _run_job(transaction: Transaction, job: _Job) -> None:

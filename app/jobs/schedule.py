@@ -44,8 +44,9 @@ class Schedule:
             self._tasks.append(asyncio.create_task(_repeat(self._rescan_seconds, self._opening.rescan)))
         if self._collect_seconds > 0:
             self._tasks.append(asyncio.create_task(_repeat(self._collect_seconds, self._collect)))
+        look_seconds = min(_TENURE_SECONDS, self._opening.lease_seconds / 10)
         self._tasks += [
-            asyncio.create_task(_repeat(_TENURE_SECONDS, self._opening.keep_tenure)),
+            asyncio.create_task(_repeat(look_seconds, self._opening.keep_tenure)),
             asyncio.create_task(_repeat(_SNAPSHOT_SECONDS, self._write_snapshots)),
             asyncio.create_task(_repeat(_SAVE_SECONDS, self._save)),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,8 +21,19 @@ RequestHeaders = dict[bytes, bytes]
 
 START, BODY = "http.response.start", "http.response.body"
 
+INTERRUPTION = "chartroom.interruption"
+"""Where a scope holds a function without arguments: it returns a future that is done when the client has left, or the
+server is told to stop, so that waiting for something else is of no use."""
+
 _BATCH = 128 * 1024
 """Bytes sent in one go where a body comes in smaller pieces."""
+
+
+def find_interruption(scope: Scope) -> asyncio.Future[None] | None:
+    """Return a future that is done when a request need not wait any longer; None where nothing tells."""
+    find = scope.get(INTERRUPTION)
+    future: asyncio.Future[None] | None = find() if find is not None else None
+    return future
 
 
 class Chunks:

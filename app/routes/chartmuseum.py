@@ -113,7 +113,7 @@ class _Door:
 
     async def list_charts(self, request: Request) -> Response:
         """GET /api/R/charts[?offset=&limit=]: every chart with its versions, by name."""
-        caller = admit(self._parts, request, Action.PULL)
+        caller = await admit(self._parts, request, Action.PULL)
         page = _parse_page(request)
         charts = await self._parts.listing.list_charts(caller.repository, page, limit=caller.limit)
         # In a thread: a large repository's list is as long as its index.
@@ -121,14 +121,14 @@ class _Door:
 
     async def list_versions(self, request: Request) -> Response:
         """GET /api/R/charts/<name>: the versions of one chart, newest first."""
-        caller = admit(self._parts, request, Action.PULL)
+        caller = await admit(self._parts, request, Action.PULL)
         name = request.path_params.get("name", "")
         lines = await self._parts.listing.list_versions(caller.repository, name, limit=caller.limit)
         return _json(b"[" + b",".join(self._entries(caller.repository, lines)) + b"]")
 
     async def get_version(self, request: Request) -> Response:
         """GET /api/R/charts/<name>/<version>: one version, also by constraint, `latest` or nothing."""
-        caller = admit(self._parts, request, Action.PULL)
+        caller = await admit(self._parts, request, Action.PULL)
         row = await self._get_row(request, caller.repository, caller.limit)
         return _json(self._entries(caller.repository, [row.entry])[0])
 
@@ -145,7 +145,7 @@ class _Door:
 
     async def upload(self, request: Request) -> Response:
         """POST /api/R/charts[?force]: an archive as the raw body, or a form with an archive, provenance or both."""
-        caller = admit(self._parts, request, Action.PUSH)
+        caller = await admit(self._parts, request, Action.PUSH)
         check_new_repository(caller.repository)
         upload, policy = self._parts.upload, self._policy(request)
         if not is_form(request):
@@ -164,7 +164,7 @@ class _Door:
 
     async def upload_provenance(self, request: Request) -> Response:
         """POST /api/R/prov[?force]: a provenance file as the raw body."""
-        caller = admit(self._parts, request, Action.PUSH)
+        caller = await admit(self._parts, request, Action.PUSH)
         check_new_repository(caller.repository)
         body = await read_body(request, self._parts.upload.limits)
         self._parts.readiness.check_writable()
@@ -185,7 +185,7 @@ class _Door:
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/R/charts/<name>/<version>: the archive and its provenance; the version is literal."""
-        caller = admit(self._parts, request, Action.PUSH)
+        caller = await admit(self._parts, request, Action.PUSH)
         name, version = request.path_params["name"], request.path_params["version"]
         if not await self._parts.charts.withdraw(caller.repository, name, version):
             raise AppError(Kind.NOT_FOUND, f"chart {name} has no version {version} here; nothing was deleted")
@@ -195,19 +195,19 @@ class _Door:
         """GET /R/charts/<filename> with an ending that no chart has: 500, as ChartMuseum and its suite want it."""
         if request.scope["path"].startswith("/api/"):
             raise AppError(Kind.NOT_FOUND, "not found")  # the API is switched off
-        admit(self._parts, request, Action.PULL)
+        await admit(self._parts, request, Action.PULL)
         if request.path_params.get("filename", "").endswith(_ARCHIVE_ENDINGS):
             raise AppError(Kind.NOT_FOUND, "object not found")
         return _json(render_json({"error": "unsupported file extension"}), 500)
 
     async def misplaced_index(self, request: Request) -> Response:
         """GET /R/index.yaml where R is no repository: a name that cannot be, or a wrong depth."""
-        admit(self._parts, request, Action.PULL)
+        await admit(self._parts, request, Action.PULL)
         raise AppError(Kind.NOT_FOUND, "not found")
 
     async def artifact_hub(self, request: Request) -> Response:
         """GET /R/artifacthub-repo.yml: the identifier that Artifact Hub gave this repository."""
-        caller = admit(self._parts, request, Action.PULL)
+        caller = await admit(self._parts, request, Action.PULL)
         identifier = self._artifact_hub_ids.get(caller.repository)
         if identifier is None:
             raise AppError(Kind.NOT_FOUND, "Artifact Hub repository ID not found")
@@ -231,7 +231,7 @@ class _Door:
         )
 
     async def _read_archive(self, request: Request) -> bytes:
-        caller = admit(self._parts, request, Action.PULL)
+        caller = await admit(self._parts, request, Action.PULL)
         row = await self._get_row(request, caller.repository, caller.limit)
         return await self._parts.archives.read(blob_of(row))
 

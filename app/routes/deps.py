@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from app.domain.access import Action
 from app.errors import AppError, Kind
+from app.routes.asgi import find_interruption
 from app.routes.bodies import Limits
 from app.routes.gate import Gate
 from app.routes.paths import Paths
@@ -71,10 +72,10 @@ def was_admitted(request: Request) -> bool:
     return bool(getattr(request.state, "admitted", False))
 
 
-def admit(parts: Parts, request: Request, action: Action) -> Caller:
-    """Answer the caller and the repository of a request's path.
+async def admit(parts: Parts, request: Request, action: Action) -> Caller:
+    """Return the caller and the repository of a request's path, once the store is open (its body is not read yet).
 
-    Raises AppError INVALID or NOT_FOUND for the path, Unauthorized, DENIED for a change through a view.
+    Raises AppError INVALID or NOT_FOUND for the path, Unauthorized, DENIED for a change through a view, UNAVAILABLE.
     """
     if "\0" in request.scope["path"]:  # which no name holds and Postgres takes in no statement
         raise AppError(Kind.INVALID, "the path holds a NUL character; no name does")
@@ -82,12 +83,12 @@ def admit(parts: Parts, request: Request, action: Action) -> Caller:
     name = parts.gate.admit(request.headers.get("authorization"), repository, action)
     request.state.admitted = True
     if action is Action.PUSH:
-        parts.readiness.check_writable()
+        await parts.readiness.wait_writable(find_interruption(request.scope))
         if limit is not None:
             text = f"~latest-{limit} is a view and read only; write to the repository itself"
             raise AppError(Kind.DENIED, text)
     else:
-        parts.readiness.check()
+        await parts.readiness.wait_readable(find_interruption(request.scope))
     return Caller(name, repository, limit)
 
 

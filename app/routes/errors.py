@@ -12,7 +12,7 @@ from app.domain.oci import RegistryError
 from app.errors import AppError, Kind
 from app.routes.bodies import SlowBody
 from app.routes.gate import Unauthorized
-from storage import ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,6 +51,9 @@ def to_app_error(error: Exception) -> AppError:
     if isinstance(error, StorageUnavailable):
         _log.warning("storage does not answer", error=str(error))
         return AppError(Kind.UNAVAILABLE, "storage does not answer; nothing was changed; try again", retry_after=5)
+    if isinstance(error, StorageDenied):
+        _log.error("storage denies access", error=str(error))
+        return AppError(Kind.UNAVAILABLE, f"{error}; nothing was changed; try again then", retry_after=10)
     if isinstance(error, StorageError) and not isinstance(error, ObjectNotFound):
         _log.error("storage failed", error=str(error))
         return AppError(Kind.FAULT, "storage failed; the server's log says how")

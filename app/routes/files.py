@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.db.charts import BlobFacts
@@ -11,6 +13,7 @@ from app.routes.errors import Headers
 from app.routes.negotiation import describe_span, matches, parse_range
 from app.services.archives import INLINE, Archives
 from app.services.readiness import Readiness
+from storage import StorageError
 
 
 @dataclass(slots=True)
@@ -22,12 +25,17 @@ class Files:
     private: bool = False
     never_change: bool = False
 
-    async def answer(self, repository: str, filename: str, headers: RequestHeaders) -> Answer:
-        """Answer a read of `filename` in a repository. Raises AppError NOT_FOUND, FAULT, StorageUnavailable."""
+    async def answer(
+        self, repository: str, filename: str, headers: RequestHeaders, interruption: asyncio.Future[None] | None = None
+    ) -> Answer:
+        """Return a read of `filename` in a repository. Until the store can be read, old files are sent, or it waits.
+
+        Raises AppError NOT_FOUND, FAULT, UNAVAILABLE, StorageUnavailable.
+        """
         if not self.readiness.ready:
-            size, chunks = await self.readiness.open_old_file(repository, filename)
-            kind = (b"content-type", _content_type(filename))
-            return Answer(200, [kind, (b"content-length", b"%d" % size)], Chunks(chunks), size)
+            old = await self._find_old_file(repository, filename, interruption)
+            if old is not None:
+                return old
         blob = self.archives.find_now(repository, filename) or await self.archives.find(repository, filename)
         if blob is None:
             raise AppError(Kind.NOT_FOUND, "object not found")
@@ -51,6 +59,20 @@ class Files:
         if blob.size <= INLINE:
             return Answer(200, shared, (await self.archives.read(blob),), blob.size, blob)
         return Answer(200, shared, Chunks(await self.archives.open(blob)), blob.size)
+
+    async def _find_old_file(
+        self, repository: str, filename: str, interruption: asyncio.Future[None] | None
+    ) -> Answer | None:
+        """Return a file as ChartMuseum left it, if it is to be imported; None once the store can be read."""
+        readiness = self.readiness
+        await readiness.wait_known(interruption)  # a moment; longer while the database does not answer
+        if not readiness.ready and readiness.first_import is not False:
+            with suppress(AppError, StorageError):
+                size, chunks = await readiness.open_old_file(repository, filename)
+                kind = (b"content-type", _content_type(filename))
+                return Answer(200, [kind, (b"content-length", b"%d" % size)], Chunks(chunks), size)
+        await readiness.wait_readable(interruption)
+        return None
 
     async def _answer_range(self, blob: BlobFacts, span: tuple[int, int], fields: Headers) -> Answer:
         start, end = span

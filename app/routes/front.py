@@ -26,6 +26,7 @@ from app.routes.asgi import (
     Scope,
     Send,
     Watch,
+    find_interruption,
     join_small,
     send_pieces,
 )
@@ -174,13 +175,15 @@ class Front:
         elif target.filename:
             if scope["method"] == "HEAD":
                 headers.pop(b"range", None)  # RFC 9110, 14.2: ranges are for GET
-            answer = whole = await self.files.answer(target.repository, target.filename, headers)
+            answer = whole = await self.files.answer(
+                target.repository, target.filename, headers, find_interruption(scope)
+            )
         else:
             encoding = choose_encoding(headers.get(b"accept-encoding", b""))
             view = _read_format(scope["query_string"], target.view) if scope["query_string"] else target.view
             index = self._find_index(target.repository, view, encoding)
             if index is None:
-                self.readiness.check()
+                await self.readiness.wait_readable(find_interruption(scope))
                 index = await self.indexes.get(target.repository, view, encoding)
                 index.answers[encoding] = self._make_answers(index, encoding)
             answers: _IndexAnswers = index.answers[encoding]

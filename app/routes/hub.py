@@ -15,6 +15,7 @@ from starlette.responses import Response
 from app.db.search import Found
 from app.domain.access import Action
 from app.errors import AppError, Kind
+from app.routes.asgi import find_interruption
 from app.routes.deps import Parts, find_address
 from app.routes.errors import render_json
 from app.services.search import Hits
@@ -33,7 +34,7 @@ def build_router(parts: Parts, *, public_url: str, api: bool = True) -> APIRoute
     async def find(request: Request, offset: int = 0, limit: int | None = None) -> Hits:
         authorization = request.headers.get("authorization")
         parts.gate.admit(authorization, "", Action.PULL)
-        parts.readiness.check()
+        await parts.readiness.wait_readable(find_interruption(request.scope))
         may_read = parts.gate.readable(authorization)
         query = request.query_params.get("q", "")
         return await parts.search.find(query, may_read=may_read, offset=offset, limit=limit)

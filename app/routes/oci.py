@@ -20,6 +20,7 @@ from app.domain import oci
 from app.domain.access import Action
 from app.domain.oci import MAX_MANIFEST, RegistryError, join_name, parse_digest, parse_reference, render_digest
 from app.errors import AppError, Kind
+from app.routes.asgi import find_interruption
 from app.routes.bodies import Limits, read_body
 from app.routes.deps import Parts
 from app.routes.errors import REGISTRY_VERSION, answer_registry_error, render_warning
@@ -98,7 +99,7 @@ class _Door:
         """GET /v2/_catalog[?n=&last=]: the names that the caller may read."""
         gate = self.parts.registry_gate
         await gate.admit(_authorization(request), _address(request), "", Action.PULL)
-        self.parts.readiness.check()
+        await self.parts.readiness.wait_readable(find_interruption(request.scope))
         page = _parse_page(request)
         names, more = await self.parts.registry.list_names(
             limit=page.limit, last=page.last, readable=gate.readable(_authorization(request))
@@ -169,12 +170,13 @@ class _Door:
         repository, name = self.parts.paths.parse_name(request.path_params["name"])
         whole = join_name(repository, name)
         await self.parts.registry_gate.admit(_authorization(request), _address(request), whole, action)
+        interruption = find_interruption(request.scope)
         if action is Action.PULL:
-            self.parts.readiness.check()
+            await self.parts.readiness.wait_readable(interruption)
             return repository, name
         if not self.writes:
             raise AppError(Kind.DENIED, "this server is read only (DISABLE_API)")
-        self.parts.readiness.check_writable()
+        await self.parts.readiness.wait_writable(interruption)
         return repository, name
 
 

@@ -10,7 +10,7 @@ from app.db.artifacts import LinkedBlob
 from app.db.charts import BlobFacts
 from app.domain.access import Action
 from app.domain.oci import join_name, parse_digest, parse_reference, render_digest
-from app.routes.asgi import Answer, Chunks, RequestHeaders, Scope
+from app.routes.asgi import Answer, Chunks, RequestHeaders, Scope, find_interruption
 from app.routes.errors import REGISTRY_VERSION, Headers
 from app.routes.negotiation import describe_span, matches, parse_range
 from app.routes.paths import Paths
@@ -51,7 +51,7 @@ class Artifacts:
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         whole = join_name(repository, name)
         await self.gate.admit(authorization, _address(scope, headers), whole, Action.PULL)
-        self.readiness.check()
+        await self.readiness.wait_readable(find_interruption(scope))
         if wanted.kind == "manifests":
             row = await self.registry.get_manifest(repository, name, parse_reference(wanted.reference))
             fields = _describe(row.digest, private=self.gate.gate.reads_are_private)

@@ -16,6 +16,7 @@ from app.metrics import WorkerCounts, render_request_metrics
 from app.routes.deps import Parts
 from app.routes.errors import render_json
 from app.services.counts import Counts
+from app.services.readiness import Readiness
 
 _JSON = "application/json; charset=utf-8"
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,10 +37,9 @@ def build_router(parts: Parts, counts: Counts, workers: WorkerCounts, *, version
         """GET /health: the process is alive; it does not look at storage."""
         return Response(b'{"healthy":true}', media_type=_JSON)
 
-    async def ready(_request: Request) -> Response:
-        """GET /-/ready: charts can be read and written; 503 with the reason until they can."""
-        parts.readiness.check_opened()
-        return Response(b'{"ready":true}', media_type=_JSON)
+    async def ready(request: Request) -> Response:
+        """GET /-/ready[?write]: charts can be read, and whether they can be written; 503 with the reason until then."""
+        return _describe(parts.readiness, needs_writes="write" in request.query_params)
 
     async def scrape(_request: Request) -> Response:
         """GET /metrics: Prometheus text, the sum over all workers."""
@@ -58,6 +58,16 @@ def build_router(parts: Parts, counts: Counts, workers: WorkerCounts, *, version
     if metrics:
         router.add_api_route("/metrics", scrape, methods=_READ)
     return router
+
+
+def _describe(readiness: Readiness, *, needs_writes: bool) -> Response:
+    readiness.check()
+    refusal = readiness.find_refusal()
+    if refusal is None:
+        return Response(b'{"ready":true,"writes":true}', media_type=_JSON)
+    if needs_writes:
+        raise refusal
+    return Response(render_json({"ready": True, "writes": False, "reason": refusal.message}), media_type=_JSON)
 
 
 class _Families(Collector):

@@ -6,6 +6,7 @@ An operator's own page replaces it where `web_template_path` holds HTML, as in C
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.domain.access import Action
 from app.errors import AppError, Kind
+from app.routes.asgi import find_interruption
 from app.routes.deps import Parts, find_address
 from app.services.search import MAX_QUERY, Hits
 
@@ -52,6 +54,8 @@ def build_router(parts: Parts, *, public_url: str, template_folder: str, api: bo
         query = request.query_params.get("q", "").strip()[:MAX_QUERY]
         page = _parse_page(request.query_params.get("page", ""))
         hits = Hits(0, [])
+        with suppress(AppError):  # then the page says so
+            await parts.readiness.wait_readable(find_interruption(request.scope))
         if parts.readiness.ready:
             hits = await parts.search.find(
                 query, may_read=parts.gate.readable(authorization), offset=(page - 1) * _PAGE, limit=_PAGE

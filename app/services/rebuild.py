@@ -52,9 +52,9 @@ async def hand_over(storage: Storage, old: str, new: str) -> None:
 async def _read_holder(storage: Storage) -> dict[str, Any] | None:
     """Answer the lease of the catalogue that has the store, None if nobody has."""
     try:
-        found = orjson.loads(b"".join([chunk async for chunk in await storage.open(tenure.KEY)]))
-        return dict(found) if found["expires"] > time.time() else None
-    except (ObjectNotFound, ValueError, KeyError, TypeError):
+        content = b"".join([chunk async for chunk in await storage.open(tenure.KEY)])
+        return dict(orjson.loads(content)) if tenure.parse_lease(content).expires > time.time() else None
+    except (ObjectNotFound, ValueError):  # what is not valid binds no catalogue
         return None
 
 

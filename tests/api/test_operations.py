@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from importlib.metadata import version
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.services import readiness
 from tests.api.conftest import Rooms
 from tests.api.wire import ask, push
 from tests.charts import make_chart
@@ -23,6 +27,13 @@ async def test_info_and_health_answer_json(client: httpx.AsyncClient) -> None:
         assert (head.status_code, head.headers["content-length"], head.text) == (200, str(len(body)), "")
 
 
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests wait for the store for a moment only."""
+    monkeypatch.setattr(readiness, "WAIT_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("short_waits")
 async def test_while_the_store_is_not_ready_only_health_is_well(rooms: Rooms) -> None:
     async with rooms() as (client, house):
         house.parts.readiness.ready = house.parts.readiness.opened = False
@@ -40,14 +51,30 @@ async def test_while_the_store_is_not_ready_only_health_is_well(rooms: Rooms) ->
         assert "taking in old files" in (await client.get("/")).text
 
 
+async def test_only_so_many_requests_wait_at_once(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "MAX_WAITING", 2)
+    async with rooms() as (client, house):
+        house.parts.readiness.ready = house.parts.readiness.opened = False
+        waiting = [asyncio.ensure_future(client.get("/api/charts")) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert (await client.get("/api/charts")).status_code == 503, "at once"
+        assert not any(answer.done() for answer in waiting)
+        house.parts.readiness.finish()
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+
+
+@pytest.mark.usefixtures("short_waits")
 async def test_archives_are_read_from_the_old_files_until_the_store_is_ready(rooms: Rooms) -> None:
     async with rooms() as (client, house):
         await house.storage.put("org/old-1.0.0.tgz", b"old bytes")
         house.parts.readiness.ready = house.parts.readiness.opened = False
+        house.parts.readiness.first_import = False
+        assert (await client.get("/org/charts/old-1.0.0.tgz")).status_code == 503, "it may have been deleted since"
+        house.parts.readiness.first_import = True
         response = await client.get("/org/charts/old-1.0.0.tgz")
         assert (response.status_code, response.content) == (200, b"old bytes")
         assert response.headers["content-length"] == "9"
-        assert (await client.get("/charts/old-1.0.0.tgz")).text == '{"error":"object not found"}'
+        assert (await client.get("/charts/old-1.0.0.tgz")).status_code == 503, "only the index can tell"
 
 
 async def test_a_store_that_another_server_writes_is_read_only(rooms: Rooms) -> None:
@@ -58,6 +85,13 @@ async def test_a_store_that_another_server_writes_is_read_only(rooms: Rooms) -> 
             response = await client.request(method, path, content=b"x")
             assert (response.status_code, response.headers["retry-after"]) == (503, "10")
             assert response.json()["error"]
+        ready = await client.get("/-/ready")
+        assert (ready.status_code, ready.json()["ready"], ready.json()["writes"]) == (200, True, False)
+        asked = await client.get("/-/ready?write")
+        assert (asked.status_code, asked.json()["error"]) == (503, ready.json()["reason"])
+        house.parts.readiness.may_write_until = time.monotonic() + 60
+        for path in ("/-/ready", "/-/ready?write"):
+            assert (await client.get(path)).json() == {"ready": True, "writes": True}
         assert (await client.get("/api/charts/mychart")).status_code == 200
 
 

@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 import app.services.opening
+import app.services.readiness
 from app.domain.ledger import blob_key
 from app.main import create_app
 from app.settings import load_settings
@@ -221,6 +222,7 @@ async def test_a_server_that_starts_before_its_s3_does_becomes_ready_by_itself(
     tmp_path: Path, make_storage: Callable[..., S3Storage], proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.services.opening, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(app.services.readiness, "WAIT_SECONDS", 0.2)
     async with bucket_house(tmp_path / "house", storage := make_storage()) as (client, _house):
         await push(client, make_chart())
     proxy.always = refuse(503, "SlowDown")
@@ -231,14 +233,19 @@ async def test_a_server_that_starts_before_its_s3_does_becomes_ready_by_itself(
         house.start()
         try:
             await asyncio.sleep(0.3)
-            for answer in (await client.get("/-/ready"), await client.post("/api/charts", content=make_chart("x"))):
+            ready = await client.get("/-/ready")
+            assert (ready.status_code, ready.json()["writes"]) == (200, False)
+            assert "storage or database do not answer" in ready.json()["reason"]
+            for answer in (
+                await client.get("/-/ready?write"), await client.post("/api/charts", content=make_chart("x")),
+            ):  # fmt: skip
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
                 assert "the repository is not ready yet" in error_of(answer)
             # The catalogue is at hand and was whole: what it says may be read meanwhile.
             assert sorted(await list_index(client)) == ["mychart-0.1.0.tgz"]
             assert (await client.get("/health")).status_code == 200
             proxy.always = None
-            await until_ready(client)
+            await until_ready(client, "/-/ready?write")
             assert sorted(await list_index(client)) == ["mychart-0.1.0.tgz"]
             await assert_works(client)
         finally:
@@ -250,9 +257,9 @@ def make_again(storage: S3Storage, make_storage: Callable[..., S3Storage]) -> S3
     return make_storage(prefix=storage._base.strip("/"))
 
 
-async def until_ready(client: httpx.AsyncClient, seconds: float = 10) -> None:
+async def until_ready(client: httpx.AsyncClient, path: str, seconds: float = 10) -> None:
     end = time.monotonic() + seconds
-    while (await client.get("/-/ready")).status_code != 200:
+    while (await client.get(path)).status_code != 200:
         assert time.monotonic() < end, "it never became ready"
         await asyncio.sleep(0.02)
 

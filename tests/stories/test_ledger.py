@@ -70,7 +70,13 @@ async def live_a_little(client: httpx.AsyncClient) -> None:
 
 async def assert_stopped(client: httpx.AsyncClient, *words: str, readable: bool = False) -> None:
     """Nothing is taken, nothing is served but what the database knew before, and the reason is named."""
-    answers = [await client.get("/-/ready"), await upload(client, make_numbered(99))]
+    answers = [await client.get("/-/ready?write"), await upload(client, make_numbered(99))]
+    ready = await client.get("/-/ready")
+    if readable:
+        assert (ready.status_code, ready.json()["ready"], ready.json()["writes"]) == (200, True, False)
+        assert all(word in ready.json()["reason"] for word in words)
+    else:
+        answers.append(ready)
     for path in ("/index.yaml", "/org/a/index.yaml", "/api/charts"):
         response = await client.get(path)
         if readable:

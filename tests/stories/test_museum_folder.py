@@ -17,6 +17,7 @@ import pytest
 import migrations
 from app.domain.times import parse_time
 from app.main import create_app
+from app.services import readiness
 from app.settings import load_settings
 from app.wiring import House, build_house
 from storage import Storage
@@ -236,7 +237,10 @@ async def wait_until(reached: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-async def test_until_the_first_pass_has_ended_nobody_sees_half_an_index(tmp_path: Path) -> None:
+async def test_until_the_first_pass_has_ended_nobody_sees_half_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "WAIT_SECONDS", 0.3)  # then they are told to come again
     folder = tmp_path / "store"
     place = Place(lambda: FilesystemStorage(folder))
     files = await fill(place)
@@ -245,7 +249,7 @@ async def test_until_the_first_pass_has_ended_nobody_sees_half_an_index(tmp_path
     storage = GatedStorage(folder)
     storage.gate = asyncio.Event()
     async with starting(folder, storage) as (client, house):
-        await wait_until(lambda: "taking in" in house.parts.readiness.reason)
+        await wait_until(lambda: "importing" in house.parts.readiness.reason)
         await asyncio.sleep(0.2)  # the other files are taken in meanwhile
         for path in ("/index.yaml", "/org/team/index.yaml", "/api/charts", "/-/ready", "/~latest-3/index.yaml"):
             answer = await client.get(path)
@@ -257,8 +261,18 @@ async def test_until_the_first_pass_has_ended_nobody_sees_half_an_index(tmp_path
             assert (await client.get(f"/charts/{key}")).content == files[key][0]
         team = await client.get("/org/team/charts/web-1.0.0.tgz")
         assert (team.status_code, team.content) == (200, files["org/team/web-1.0.0.tgz"][0])
-        assert (await client.get("/charts/absent-1.0.0.tgz")).status_code == 404
+        # Where no old file lies, only the index can tell.
+        assert (await client.get("/charts/absent-1.0.0.tgz")).status_code == 503
+        monkeypatch.setattr(readiness, "WAIT_SECONDS", 10.0)
+        waiting = [asyncio.ensure_future(client.get(path)) for path in ("/index.yaml", "/charts/absent-1.0.0.tgz")]
+        waiting.append(asyncio.ensure_future(upload(client, make_chart("new"))))
+        await asyncio.sleep(0.2)
+        assert not any(answer.done() for answer in waiting)
         storage.gate.set()
+        index, absent, new = await asyncio.gather(*waiting)
+        assert (index.status_code, absent.status_code, new.status_code) == (200, 404, 201)
+        assert all(name in index.text for name in ("old", "plain", "zz")), "whole"
+        assert (await client.delete("/api/charts/new/0.1.0")).status_code == 200
         await wait_until(lambda: house.parts.readiness.ready)
         assert len(await list_index(client)) == 4
 
@@ -271,7 +285,7 @@ async def test_a_first_pass_that_broke_off_is_finished_by_the_next_start(tmp_pat
     storage = GatedStorage(folder)
     storage.gate = asyncio.Event()
     async with starting(folder, storage) as (_client, house):
-        await wait_until(lambda: "taking in" in house.parts.readiness.reason)
+        await wait_until(lambda: "importing" in house.parts.readiness.reason)
         await asyncio.sleep(0.2)
     async with open_house(folder) as (client, house):
         expected = ["old-1.0.0.tgz", "old-2.0.0.tgz", "plain-1.0.0.tgz", "zz-1.0.0.tgz"]
