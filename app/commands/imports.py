@@ -20,7 +20,7 @@ from app.wiring import build_storage, product_version
 REFUSED = 3
 """Exit code when something was refused."""
 
-_PARALLEL = 8
+_PARALLEL = 16
 
 
 async def import_charts(settings: Settings, source: str, repository: str, write: Callable[[str], None]) -> int:

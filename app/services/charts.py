@@ -72,6 +72,10 @@ class Charts:
         self._ledger = ledger
         self._parcels = Parcels()
 
+    def expect_many(self) -> None:
+        """Prepare for thousands of charts, one after another: archives are read by other processes."""
+        self._parcels.use_processes()
+
     def close(self) -> None:
         """Stop the threads that read archives."""
         self._parcels.close()

@@ -27,6 +27,9 @@ from app.upstream.protocol import Offer, Upstream
 from storage import StorageError
 
 _REFUSALS = frozenset((Kind.INVALID, Kind.CONFLICT, Kind.TOO_LARGE, Kind.NOT_FOUND))
+_MANY = 500
+"""Archives from which on other processes read them: their start costs as much as reading a thousand."""
+
 _TRIES = 5  # a server on the same store may hold the database for a moment
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 
@@ -90,6 +93,8 @@ class Imports:
         """
         offers = await upstream.list_offers()
         tally = Tally(offered=len(offers))
+        if len(offers) >= _MANY:
+            self._charts.expect_many()
         waiting = iter(offers)
         tasks = [
             asyncio.create_task(self._take_all(upstream, repository, waiting, tally, notify))
@@ -135,9 +140,10 @@ class Imports:
             tally.refused.append(Refusal(address, error.message))
 
     async def _take_archive(self, upstream: Upstream, path: str, offer: Offer) -> Published:
-        known, _ = await self._find_known(path, offer.filename)
-        if known is not None and known.digest == offer.digest:
-            return Published(Outcome.UNCHANGED, filename=offer.filename, digest=offer.digest)
+        if offer.digest:
+            known, _ = await self._find_known(path, offer.filename)
+            if known is not None and known.digest == offer.digest:
+                return Published(Outcome.UNCHANGED, filename=offer.filename, digest=offer.digest)
         content = await _fetched(upstream.read_archive(offer, self._limit))
         digest = hashlib.sha256(content).hexdigest()
         if offer.digest not in ("", digest):
@@ -147,9 +153,10 @@ class Imports:
 
     async def _take_provenance(self, upstream: Upstream, path: str, filename: str, offer: Offer) -> bool:
         """Take in the provenance file, if there is one; answer whether it is new here."""
-        _, known = await self._find_known(path, filename)
-        if known is not None and offer.signed is None:
+        if offer.signed is None and (await self._find_known(path, filename))[1] is not None:
             return False  # there is one already: the other server need not be asked again
+        if offer.signed is False:
+            return False
         content = await _fetched(upstream.read_provenance(offer))
         if content is None:
             return False

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import multiprocessing
+import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -92,10 +94,19 @@ class Parcels:
     """Reads parcels, large ones in threads."""
 
     def __init__(self) -> None:
-        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="archive")
+        self._readers: Executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="archive")
+        self._small = _SMALL
+
+    def use_processes(self) -> None:
+        """Read every archive in another process from now on: worth its start where thousands come one after another."""
+        self._readers.shutdown()
+        workers = max(1, (os.cpu_count() or 1) - 1)
+        # Spawned: a fork would copy our threads' locks as they are at that moment.
+        self._readers = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+        self._small = -1
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Let the threads or processes go."""
         self._readers.shutdown()
 
     async def read(self, parcel: Parcel) -> Contents:
@@ -105,7 +116,7 @@ class Parcels:
 
     async def _read_archive(self, parcel: Parcel) -> Content:
         assert parcel.archive is not None
-        if len(parcel.archive) <= _SMALL:
+        if len(parcel.archive) <= self._small:
             allowance = Allowance(everything=_SMALL_INFLATED, yaml=_SMALL_YAML)
             try:
                 return _read_archive(parcel, allowance)

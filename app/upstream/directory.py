@@ -15,7 +15,7 @@ from app.domain import times
 from app.domain.foreign import Listed, list_foreign_index, url_filename
 from app.errors import AppError, Kind
 from app.upstream.protocol import Offer
-from storage import Closeable, ObjectNotFound, ObjectStat, Storage
+from storage import Closeable, InlineReader, ObjectNotFound, ObjectStat, Storage
 
 _OURS = ".chartroom"
 _INDEXES = ("index.yaml", "index-cache.yaml")  # the last one that lists a file wins: ChartMuseum's own
@@ -56,6 +56,8 @@ class Directory:
 
     async def _read(self, key: str, limit: int) -> bytes:
         try:
+            if isinstance(self._storage, InlineReader) and (at_hand := self._storage.read_now(key, limit)) is not None:
+                return at_hand
             content = b"".join([chunk async for chunk in await self._storage.open(key, 0, limit + 1)])
         except ObjectNotFound as error:
             raise AppError(Kind.NOT_FOUND, "it vanished during the import") from error
