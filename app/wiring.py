@@ -28,6 +28,7 @@ from app.services.collect import Collector, Terms
 from app.services.counts import Counts
 from app.services.indexes import Indexes
 from app.services.ledger import Ledger
+from app.services.ledger_check import LedgerCheck
 from app.services.listing import Listing
 from app.services.museum import MuseumFiles
 from app.services.opening import Opening
@@ -146,9 +147,10 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     tenure = Tenure(database, store, holder=holder)
     recall = partial(recall_museum_files, storage=store)
     replay = Replay(database, store, pause=indexes.settle)
-    opening = Opening(database, ledger, replay, museum, readiness, tenure, recall, holder=holder)
+    check = LedgerCheck(database, store, ledger)
+    opening = Opening(database, ledger, replay, museum, readiness, tenure, recall, check, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
-    collector = Collector(database, store, ledger, uploads, terms)
+    collector = Collector(database, store, ledger, uploads, terms, check.find_unreplayed)
     schedule = Schedule(
         opening, Snapshots(database, store), workers, collector,
         rescan_seconds=settings.cache_interval, collect_seconds=settings.gc_interval,

@@ -34,7 +34,7 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
         may_commit = time.monotonic() < house.parts.readiness.may_write_until
         with _open_replica() as replica, show_progress("checking") as notify:
             reconcile = Reconcile(house.database, house.ledger, house.storage, replica)
-            check = Verify(house.database, house.storage, reconcile)
+            check = Verify(house.database, house.storage, reconcile, replica)
             report = await check.run(repair=repair, may_commit=may_commit, notify=notify)
     for line in _render(report):
         write(line)

@@ -19,7 +19,18 @@ from sqlalchemy.pool import StaticPool
 from app.db import charts as rows
 from app.db.failures import translated_errors
 from app.db.session import Committed, Database, T
-from app.db.tables import blobs, catalogue, chart_versions, charts, links, manifests, museum_files, provenances, tags
+from app.db.tables import (
+    blobs,
+    catalogue,
+    chart_versions,
+    charts,
+    links,
+    manifests,
+    museum_files,
+    provenances,
+    tags,
+    unknown_blobs,
+)
 from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
 from app.domain.summary import Summary, summarize
@@ -57,7 +68,7 @@ def empty(connection: Connection) -> None:
 
     The outbox stays (its ids must not come again), and so does what is known of ChartMuseum's files.
     """
-    for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs):
+    for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs, unknown_blobs):
         connection.execute(delete(table))
     connection.execute(update(catalogue).values(identity=secrets.token_hex(8), revision=0))
 

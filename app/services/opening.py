@@ -13,6 +13,7 @@ from app.db import leases, repositories
 from app.db.session import Database
 from app.errors import AppError, Kind
 from app.services.ledger import Ledger
+from app.services.ledger_check import LedgerCheck
 from app.services.museum import MuseumFiles
 from app.services.readiness import Readiness
 from app.services.replay import Replay
@@ -42,6 +43,7 @@ class Opening:
         readiness: Readiness,
         tenure: Tenure,
         recall: Callable[[Database], Awaitable[object]],
+        check: LedgerCheck,
         *,
         holder: str,
     ) -> None:
@@ -52,6 +54,8 @@ class Opening:
         self._readiness = readiness
         self._tenure = tenure
         self._recall = recall
+        self._check = check
+        self._said = ""
         self._holder = holder
 
     async def run(self) -> None:
@@ -70,7 +74,9 @@ class Opening:
                     return
                 if isinstance(error, AppError) and error.kind not in (Kind.UNAVAILABLE, Kind.FULL):
                     self._readiness.reason = error.message
-                    _log.error("the store cannot be opened", reason=error.message)
+                    if error.message != self._said:  # it is tried again every two seconds
+                        _log.error("the store cannot be opened", reason=error.message)
+                        self._said = error.message
                     return
                 self._readiness.reason = "storage or database do not answer"
                 _log.warning("not ready yet", error=str(error))
@@ -81,6 +87,7 @@ class Opening:
                 return
             else:
                 self._readiness.ready = self._readiness.opened = True
+                self._said = ""
                 return
 
     async def _run_once(self) -> None:
@@ -89,7 +96,7 @@ class Opening:
             await asyncio.sleep(_POLL_SECONDS)
         keeper = asyncio.create_task(self._keep_leases())
         try:
-            self._readiness.reason = "reading the ledger"
+            self._readiness.reason = self._said or "reading the ledger"
             if not await self._take_tenure():
                 _log.warning("another catalogue writes to this store: serving reads only", hint=_HINT)
                 return
@@ -123,6 +130,8 @@ class Opening:
         if until:
             await self._ledger.flush()
         await self._replay.run()
+        await self._check.settle(self._replay.folders, may_write=until > 0)
+        self._replay.folders = {}
         self._readiness.may_write_until = until
         return until > 0
 
@@ -130,6 +139,9 @@ class Opening:
         """Renew the right to write in time; without it, follow the one who has it and take over when it ends."""
         rest = self._readiness.may_write_until - time.monotonic()
         if rest > SECONDS * 2 / 3:
+            return
+        if not self._readiness.opened:
+            await self.run()  # what stopped it may be settled now
             return
         if rest <= 0:
             await self._take_tenure()
@@ -143,6 +155,15 @@ class Opening:
         if self._readiness.may_write_until:
             with contextlib.suppress(StorageError, AppError):
                 await self._tenure.release()
+
+    async def look_again(self) -> None:
+        """Open the store anew where its ledger holds what this catalogue has neither written nor read."""
+        if time.monotonic() >= self._readiness.may_write_until:
+            return  # who does not write follows the ledger anyway
+        if why := await self._check.find_unreplayed():
+            _log.error("the ledger is not this server's own: no writes until it is read", reason=why)
+            self._readiness.reason, self._readiness.opened = why, False
+            self._readiness.may_write_until = 0.0
 
     async def rescan(self) -> None:
         """Follow ChartMuseum's files once more, unless another process does."""

@@ -34,6 +34,7 @@ from app.domain.ledger import (
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
+from app.services.ledger_names import Folder, Folders
 from app.services.snapshots import fetch_snapshot
 from storage import Storage
 
@@ -67,6 +68,8 @@ class Replay:
         self._database = database
         self._storage = storage
         self._pause = pause
+        self.folders: Folders = {}
+        """The names of the ledger as the last `run` found them; a check takes them, so that it need not list again."""
 
     async def run(self) -> int:
         """Replay what the database lacks; answer how many segments that were. Raises AppError FAULT, StorageError."""
@@ -92,14 +95,19 @@ class Replay:
     async def _list_segments(self) -> dict[str, list[_Named]]:
         """Answer what lies in storage, by folder."""
         folders: dict[str, list[_Named]] = {}
+        self.folders = {}
         number = 0
         async for stat in self._storage.scan(ROOT):
             name = parse_segment_key(stat.key)
             if name is not None:
                 folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+                folder = self.folders.setdefault(f"{ROOT}{name.folder}/", Folder())
+                folder.add(name.revision, stat.key, snapshot=name.snapshot)
             number += 1
             if self._pause is not None and number % _NAMES == 0:
                 await self._pause()
+        for folder in self.folders.values():
+            folder.chain.sort()
         return folders
 
     async def _catch_up(self, named_segments: list[_Named], revision: int) -> AsyncIterator[list[Segment]]:
