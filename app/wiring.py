@@ -69,6 +69,7 @@ class House:
     schedule: Schedule
     collector: Collector
     upgrade: Upgrade
+    check: LedgerCheck
     _opening: asyncio.Task[None] | None = field(default=None)
 
     def start(self) -> None:
@@ -157,7 +158,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     )  # fmt: skip
     return House(
         settings, store, database, ledger, revisions, charts, Counts(database), parts, observer,
-        workers, opening, schedule, collector, Upgrade(database, store, ledger),
+        workers, opening, schedule, collector, Upgrade(database, store, ledger), check,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from app.services.ledger import Ledger
 from app.services.ledger_names import Folder, Folders, describe_gaps, find_gaps, list_folders, list_news
 from app.services.snapshots import Snapshots
 from app.services.unknown import has_many_unknown, survey_blobs
-from storage import ObjectNotFound, Storage
+from storage import Storage, StorageError, StorageUnavailable
 
 _MANY = 16
 """Blobs without any ledger, from which on a database that was never opened before is not the first of a new store.
@@ -59,6 +59,9 @@ class LedgerCheck:
         self._storage = storage
         self._ledger = ledger
         self._snapshots = Snapshots(database, storage)
+        self._told: set[tuple[str, str]] = set()
+        self.written: list[str] = []
+        """What was written again from the database, in words."""
 
     async def settle(self, folders: Folders, *, may_write: bool) -> None:
         """Compare after a replay, whose list of the ledger is `folders`; with `may_write`, write again what is lost.
@@ -91,6 +94,20 @@ class LedgerCheck:
             return ""
         more = f" and {len(unreplayed) - 1} more" if len(unreplayed) > 1 else ""
         return f"the ledger holds records that this server has neither written nor read: {unreplayed[0]}{more}"
+
+    async def write_again(self, name: str, reason: str) -> bool:
+        """Write the ledger of a repository's folder again from the database, which has all that its names show.
+
+        Return False, having done nothing, where the database does not know the repository, or the folder holds records
+        that it lacks. Raises AppError FAULT for a fork, StorageError.
+        """
+        rows = await self._database.read(_read_rows)
+        row = {repository_folder(row.path): row for row in rows.repositories}.get(name)
+        folder = (await list_folders(self._storage, name)).get(name, Folder())
+        if row is None or list_news(folder, row.revision):
+            return False
+        await self._rewrite(row, reason, rows.catalogue, may_write=True)
+        return True
 
     async def _list_unreplayed(self) -> list[str]:
         folders = await list_folders(self._storage)  # first: what is committed meanwhile only makes rows newer
@@ -147,16 +164,17 @@ class LedgerCheck:
         torn: dict[str, int] = {}
         for key in list(candidates)[:_HEADERS]:
             header = await self._read_header(key)
-            previous = header.get("previous", 0)
-            if previous and not folders[candidates[key]].holds(previous):
+            previous = header.get("previous")
+            if isinstance(previous, int) and previous and not folders[candidates[key]].holds(previous):
                 torn.setdefault(candidates[key], previous)
         return torn
 
     async def _rewrite(self, row: RepositoryRow, reason: str, catalogue: CatalogueRow, *, may_write: bool) -> None:
         name = f"repository {row.path}" if row.path else "the root repository"
-        _log.error(
-            "the ledger in storage is older than the database, or has a hole", repository=row.path, missing=reason
-        )
+        if (row.path, reason) not in self._told:  # a server that only reads looks again every two seconds
+            self._told.add((row.path, reason))
+            text = "the ledger in storage is older than the database, or has a hole"
+            _log.error(text, repository=row.path, missing=reason)
         if not may_write:
             return
         folder = (await list_folders(self._storage, repository_folder(row.path))).get(repository_folder(row.path))
@@ -164,12 +182,14 @@ class LedgerCheck:
             await self._refuse_fork(name, row, folder, catalogue.identity)
         key = await self._snapshots.write(row.path)
         _log.warning("the ledger was written again from the database", repository=row.path, snapshot=key)
+        self.written.append(f"the ledger of {name} was written again from the database ({reason})")
 
     async def _refuse_fork(self, name: str, row: RepositoryRow, folder: Folder, identity: str) -> None:
         """Raise AppError FAULT where the newest record is another catalogue's, and written after our last one."""
         newest = folder.newest[1]
         header = await self._read_header(newest)
-        if header.get("catalogue") != identity and header.get("committed", 0) > row.committed:
+        committed = header.get("committed")
+        if header.get("catalogue") != identity and isinstance(committed, int) and committed > row.committed:
             text = (
                 f"the ledger of {name} has a fork: {newest} was written by another database after revision"
                 f" {row.revision} of this one, whose own records are gone; run `chartroom reindex` to follow the"
@@ -181,7 +201,9 @@ class LedgerCheck:
         """Return the header of a segment; an empty one where it cannot be read, which `verify` names."""
         try:
             chunks = [chunk async for chunk in await self._storage.open(key, 0, _HEAD_BYTES)]
-        except ObjectNotFound:
+        except StorageUnavailable:
+            raise
+        except StorageError:
             return {}
         return parse_header(b"".join(chunks))
 

@@ -36,11 +36,12 @@ from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.ledger_names import Folder, Folders
 from app.services.snapshots import fetch_snapshot
-from storage import Storage
+from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
 
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
 
+_RESTORE = "restore it, or run `chartroom verify --repair` while the database still knows what it said"
 _FORK = (
     "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
     " its charts again"
@@ -150,18 +151,25 @@ class Replay:
     async def _restore(self, snapshot: _Named) -> None:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
-            await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
+            try:
+                await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
+            except (ObjectNotFound, StorageUnavailable):
+                raise
+            except StorageError as error:
+                raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
             await self._database.write(partial(_restore, lines=file))
 
     async def _follows(self, waiting: list[_Named], revision: int) -> bool:
         return bool(waiting) and (await self._read(waiting[0])).previous == revision
 
     async def _read(self, named: _Named) -> Segment:
-        content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
         try:
+            content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
             return read_segment(named.name, content)
-        except (ValueError, KeyError) as error:
-            raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; restore it") from error
+        except (ObjectNotFound, StorageUnavailable):
+            raise
+        except (ValueError, KeyError, TypeError, StorageError) as error:
+            raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; {_RESTORE}") from error
 
 
 def _check_names(segments: list[_Named]) -> None:

@@ -149,8 +149,8 @@ class Verify:
         gaps = find_gaps(await list_folders(self._storage))
         if gaps:
             findings.notes.append(
-                f"no segment has revision {describe_gaps(gaps)}: records are missing, of a repository whose whole folder"
-                f" is, perhaps; restore what was in {ROOT}"
+                f"no segment has revision {describe_gaps(gaps)}: records are missing, perhaps of a repository whose"
+                f" whole folder is; restore what was in {ROOT}"
             )
 
     async def _count_unreferenced(self, report: Report, unknown: Collection[str]) -> None:

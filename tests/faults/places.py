@@ -71,7 +71,11 @@ class Place:
     def drop(self, prefix: str) -> None:
         """Remove every object below a prefix."""
         for key in self.take(prefix):
-            (self.folder / key).unlink()
+            self.remove(key)
+
+    def remove(self, key: str) -> None:
+        """Remove one object."""
+        (self.folder / key).unlink()
 
     def lose_database(self) -> None:
         if self.database:
@@ -109,9 +113,8 @@ class BucketPlace(Place):
         for key, content in objects.items():
             self.client.put_object(Bucket=self.bucket, Key=f"charts/{key}", Body=content)
 
-    def drop(self, prefix: str) -> None:
-        for key in self.take(prefix):
-            self.client.delete_object(Bucket=self.bucket, Key=f"charts/{key}")
+    def remove(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.bucket, Key=f"charts/{key}")
 
 
 @contextmanager
