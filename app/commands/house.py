@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
 from app.errors import AppError, Kind
 from app.logs import configure_logs
+from app.services.database_file import refuse_damaged
 from app.settings import Settings
-from app.wiring import House, build_house
+from app.wiring import House, build_house, build_storage
 from storage import StorageError
 
 _KEEP_SECONDS = 2.0
@@ -27,6 +29,7 @@ async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator
     or taken in first. Raises AppError, StorageError.
     """
     quiet_logs(settings)
+    await refuse_damaged(settings.database_url(), partial(build_storage, settings))
     await asyncio.to_thread(migrate, settings.database_url())
     house = build_house(settings)
     house.database.start()

@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
 from app.db.failures import translated_errors
+from app.db.repositories import RepositoryRow
 from app.db.session import Committed, Database, T
 from app.db.tables import (
     blobs,
@@ -128,6 +129,23 @@ class OneTransaction(Database):
         with translated_errors():
             result = work(Transaction(self.connection, time.time_ns()))
         return Committed(result, None)
+
+
+def is_sound(connection: Connection) -> bool:
+    """Return whether SQLite finds every page of this database as it should be."""
+    try:
+        return bool(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() == "ok")
+    except DBAPIError:
+        return False
+
+
+def list_revisions(connection: Connection) -> list[RepositoryRow]:
+    """Return the repositories of a database, of any version of ours, that something was put in."""
+    columns = (
+        repository_rows.c.id, repository_rows.c.path, repository_rows.c.revision, repository_rows.c.committed
+    )  # fmt: skip
+    query = select(*columns).where(repository_rows.c.revision > 0)
+    return [RepositoryRow(*row) for row in connection.execute(query)]
 
 
 def file_url(path: Path) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,13 +24,16 @@ from sqlalchemy import Connection
 from app.db import ledger, museum, rebuild, repositories
 from app.db.museum import MuseumFile
 from app.db.rebuild import Totals
+from app.db.repositories import RepositoryRow
 from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain import times
 from app.domain.ledger import ROOT, parse_segment_key, read_change
+from app.errors import AppError, Kind
 from app.services import tenure
 from app.services.museum import OURS
 from app.services.replay import Replay
+from app.services.unknown import survey_blobs
 from storage import ObjectNotFound, ObjectStat, Storage
 
 _CHANGED = -1
@@ -43,6 +46,7 @@ class Rebuilt:
 
     segments: int
     totals: Totals
+    unrecorded: list[str]  # blobs that are newer than the last record, in words
 
 
 async def flush_outbox(connection: Connection, storage: Storage) -> None:
@@ -76,7 +80,27 @@ async def _read_holder(storage: Storage) -> dict[str, Any] | None:
 async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
     segments = await Replay(database, storage).run()
-    return Rebuilt(segments, await database.read(rebuild.count_all))
+    survey = await survey_blobs(storage, database)
+    return Rebuilt(segments, await database.read(rebuild.count_all), survey.describe_newer())
+
+
+async def refuse_loss(database: Database, before: Sequence[RepositoryRow]) -> None:
+    """Raise AppError CONFLICT if the old database knew commits that the ledger, and so the new one, lacks.
+
+    Where another database wrote to the ledger after the last of these commits, the ledger is followed.
+    """
+    rows = await database.read(lambda connection: repositories.list_since(connection, 0))
+    after = {row.path: row for row in rows}
+    for old in before:
+        new = after.get(old.path)
+        if new is None or (new.revision < old.revision and new.committed <= old.committed):
+            raise AppError(
+                Kind.CONFLICT,
+                f"the ledger of {f'repository {old.path}' if old.path else 'the root repository'} ends at revision"
+                f" {new.revision if new else 0}, the database is at {old.revision}; nothing was changed: run `chartroom"
+                " verify --repair`, which writes the ledger again from the database, or move the database file away to"
+                " do without what only it knows",
+            )
 
 
 async def recall_museum_files(database: Database, storage: Storage) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +19,7 @@ from app.db.charts import BlobFacts
 from app.db.session import Database
 from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
 from app.domain.oci import render_digest
+from app.errors import AppError, Kind
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.ledger_names import describe_gaps, find_gaps, list_folders
 from app.services.reconcile import Findings, Reconcile
@@ -65,11 +67,15 @@ class Verify:
         Raises StorageError, AppError when storage or the database do not answer.
         """
         report = Report()
-        report.repositories = await self._reconcile.run(report.findings, repair=repair and may_commit)
-        await self._check_blobs(report, repair=repair, notify=notify)
-        unknown = await self._name_unknown(report.findings)
-        await self._count_unreferenced(report, unknown)
-        await self._check_leftovers(report.findings, repair=repair)
+        with _named("ledger and rows", report.findings):
+            report.repositories = await self._reconcile.run(report.findings, repair=repair and may_commit)
+        with _named("blobs", report.findings):
+            await self._check_blobs(report, repair=repair, notify=notify)
+        with _named("unknown blobs", report.findings):
+            unknown = await self._name_unknown(report.findings)
+            await self._count_unreferenced(report, unknown)
+        with _named("leftovers", report.findings):
+            await self._check_leftovers(report.findings, repair=repair)
         return report
 
     async def _check_blobs(self, report: Report, *, repair: bool, notify: Notify) -> None:
@@ -186,6 +192,21 @@ class Verify:
             if number:
                 text = f"{number} leftovers of unfinished writes are older than a day; --repair removes them"
                 findings.open.append(text)
+
+
+@contextmanager
+def _named(what: str, findings: Findings) -> Iterator[None]:
+    """Make a finding of whatever damage ends one part of the check, so that the others are done; let "later" pass."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except AppError as error:
+        if error.kind is not Kind.FAULT:
+            raise
+        findings.open.append(f"{what} could not be checked: {error}")
+    except Exception as error:  # damage has no bounds: a row or a line may hold anything
+        findings.open.append(f"{what} could not be checked: {type(error).__name__}: {error}")
 
 
 def _count_leftovers(storage: LocalFiles) -> int:
