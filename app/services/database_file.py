@@ -16,18 +16,18 @@ from storage import Storage
 _MAGIC = b"SQLite format 3\x00"
 _WAIT_SECONDS = 5.0
 
-EMPTY = "it is empty"
+_BLANK = ("it is empty", "it holds no catalogue")
 
 
 async def refuse_damaged(url: str, build_storage: Callable[[], Storage], *, limit: int | None = None) -> None:
     """Raise AppError FAULT, which names the file and the way out, if the database at `url` is a damaged SQLite file.
 
-    A file of more than `limit` bytes is not read through. An empty one is damaged only if storage has a ledger: a first
-    start that was killed leaves one, too.
+    A file of more than `limit` bytes is not read through. One without our tables is damaged only if storage has a
+    ledger: a first start that was killed leaves one, too.
     """
     path = find_file(url)
     why = await asyncio.to_thread(find_damage, path, limit=limit) if path else ""
-    if path is None or not why or (why == EMPTY and not await _has_ledger(build_storage())):
+    if path is None or not why or (why in _BLANK and not await _has_ledger(build_storage())):
         return
     raise AppError(Kind.FAULT, describe_damage(path, why))
 
@@ -60,18 +60,20 @@ def find_damage(path: Path, *, limit: int | None = None) -> str:
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     if not size:
-        return EMPTY
+        return _BLANK[0]
     if magic != _MAGIC:
         return "it is no SQLite database"
-    return "" if limit is not None and size > limit else _read_through(path)
+    return _look_inside(path, whole=limit is None or size <= limit)
 
 
-def _read_through(path: Path) -> str:
+def _look_inside(path: Path, *, whole: bool) -> str:
     try:
-        # Read only: what a foreign log would do to the file must not be made to last.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
+        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
         try:
-            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            # The log of another database, left beside the file, shows that one's tables.
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'catalogue'").fetchone():
+                return _BLANK[1]
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]) if whole else "ok"
         finally:
             connection.close()
     except sqlite3.Error as error:
