@@ -56,10 +56,18 @@ class Opening:
         self._recall = recall
         self._check = check
         self._said = ""
+        self._runs = False
         self._holder = holder
 
     async def run(self) -> None:
         """Make the store ready; try again for as long as storage or the database does not answer."""
+        self._runs = True
+        try:
+            await self._run()
+        finally:
+            self._runs = False
+
+    async def _run(self) -> None:
         while True:
             try:
                 catalogue = await self._database.read(repositories.get_catalogue)
@@ -140,7 +148,7 @@ class Opening:
         rest = self._readiness.may_write_until - time.monotonic()
         if rest > SECONDS * 2 / 3:
             return
-        if not self._readiness.opened:
+        if not (self._readiness.opened or self._runs):
             await self.run()  # what stopped it may be settled now
             return
         if rest <= 0:
