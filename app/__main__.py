@@ -199,16 +199,19 @@ def restore(
 @cli.command()
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Collect what no record names, too, and at once.")] = False,
     storage: Storage = "",
     database: DatabaseUrl = "",
 ) -> None:
     """Collect garbage: what nothing refers to any more goes after a grace period. A server may run meanwhile.
 
-    A server does this by itself every hour (CHARTROOM_GC_INTERVAL).
+    A server does this by itself every hour (CHARTROOM_GC_INTERVAL). It stops where records seem to be missing: where
+    the ledger holds what this database has not read, or no record names more than half of all bytes. Then restore the
+    ledger, or, if those blobs may be lost, use --force.
     """
     from app.commands import collect
 
-    _run(collect(_load(storage=storage, database=database), typer.echo, dry_run=dry_run))
+    _run(collect(_load(storage=storage, database=database), typer.echo, dry_run=dry_run, force=force))
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -21,11 +22,15 @@ from app.errors import AppError, Kind
 from app.logs import configure_logs
 from app.main import create_app
 from app.routes.front import Front
+from app.services.database_file import refuse_damaged
 from app.settings import FolderPlace, Settings
-from app.wiring import METRICS_FOLDER
+from app.wiring import METRICS_FOLDER, build_storage
 
 GRACE_SECONDS = 8
 """How long a stopping server waits for requests it took; Kubernetes and our own promise end at 10."""
+
+_CHECKED_BYTES = 32 * 1024 * 1024
+"""Up to this size a SQLite file is read through before a start; a larger one is found damaged when it is used."""
 
 
 def run(settings: Settings) -> None:
@@ -66,6 +71,7 @@ def build_app(settings: Settings) -> Front:
 def _migrate(settings: Settings) -> None:
     """Bring the tables to this version, in a process of its own: Alembic need not stay in memory."""
     url = settings.database_url()
+    asyncio.run(refuse_damaged(url, partial(build_storage, settings), limit=_CHECKED_BYTES))
     try:
         if migrations.is_current(url):
             return

@@ -30,6 +30,7 @@ from app.services.collect import Collector, Terms
 from app.services.counts import Counts
 from app.services.indexes import Indexes
 from app.services.ledger import Ledger
+from app.services.ledger_check import LedgerCheck
 from app.services.listing import Listing
 from app.services.museum import MuseumFiles
 from app.services.opening import Opening
@@ -75,6 +76,7 @@ class House:
     schedule: Schedule
     collector: Collector
     upgrade: Upgrade
+    check: LedgerCheck
     _opening: asyncio.Task[None] | None = field(default=None)
 
     def start(self) -> None:
@@ -154,16 +156,17 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     term = Term.choose(settings.lease, bucket=not isinstance(store, LocalFiles))
     tenure = Tenure(database, store, holder=holder, term=term, place=_name_object(settings, store, KEY))
     replay = Replay(database, store, pause=indexes.settle, blobs_may_lack=not isinstance(store, Recoverer))
-    opening = Opening(database, ledger, replay, museum, readiness, tenure, holder=holder)
+    check = LedgerCheck(database, store, ledger)
+    opening = Opening(database, ledger, replay, museum, readiness, tenure, check, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
-    collector = Collector(database, store, ledger, uploads, terms)
+    collector = Collector(database, store, ledger, uploads, terms, check.find_unreplayed)
     schedule = Schedule(
         opening, Snapshots(database, store), workers, collector,
         rescan_seconds=settings.cache_interval, collect_seconds=settings.gc_interval,
     )  # fmt: skip
     return House(
         settings, store, database, ledger, revisions, charts, Counts(database), parts, observer,
-        workers, opening, schedule, collector, Upgrade(database, store, ledger),
+        workers, opening, schedule, collector, Upgrade(database, store, ledger), check,
     )  # fmt: skip
 
 

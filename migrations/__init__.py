@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest version; a test holds it against the files."""
 
 _LOCK = 0x43686172  # of Postgres's advisory locks: "Char"

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,8 +16,9 @@ from app.db.rebuild import file_url
 from app.db.session import Database
 from app.errors import AppError, Kind
 from app.logs import configure_logs
+from app.services.database_file import refuse_damaged
 from app.settings import Settings
-from app.wiring import House, build_house
+from app.wiring import House, build_house, build_storage
 from storage import StorageError
 
 _KEEP_SECONDS = 2.0
@@ -31,6 +33,7 @@ async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator
     or taken in first. Raises AppError, StorageError.
     """
     quiet_logs(settings)
+    await refuse_damaged(settings.database_url(), partial(build_storage, settings))
     await asyncio.to_thread(migrate, settings.database_url())
     house = build_house(settings)
     house.database.start()

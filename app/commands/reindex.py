@@ -19,7 +19,7 @@ from app.commands.house import migrate, quiet_logs
 from app.db import rebuild, repositories
 from app.db.rebuild import OneTransaction, file_url, held_alone
 from app.db.session import Database
-from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over
+from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over, refuse_loss
 from app.settings import Settings
 from app.wiring import build_storage
 from storage import Storage
@@ -39,6 +39,8 @@ async def reindex(settings: Settings, write: Callable[[str], None]) -> int:
     else:
         result = await _reindex_server(settings.database_url(), storage)
     totals = result.totals
+    for line in result.unrecorded:
+        write(f"newer than the last record: {line}; if its upload was acknowledged, its record is lost")
     write(
         f"{totals.repositories} repositories, {totals.charts} charts, {totals.versions} versions, "
         f"{totals.provenances} provenance files, from {result.segments} ledger segments"
@@ -54,8 +56,10 @@ async def _reindex_server(url: str, storage: Storage) -> Rebuilt:
     try:
         old = repositories.get_catalogue(database.connection).identity
         await flush_outbox(database.connection, storage)
+        before = repositories.list_since(database.connection, 0)
         rebuild.empty(database.connection)
         result = await fill(database, storage)
+        await refuse_loss(database, before)
         new = repositories.get_catalogue(database.connection).identity
         database.commit()
         await hand_over(storage, old, new)
@@ -66,7 +70,8 @@ async def _reindex_server(url: str, storage: Storage) -> Rebuilt:
 
 async def _reindex_file(path: Path, storage: Storage) -> Rebuilt:
     fresh = path.with_name(f"{path.name}.rebuilt")
-    with held_alone(path) as old:
+    with held_alone(path) as found:
+        old = found if found is not None and rebuild.is_sound(found) else None
         if old is not None:
             await flush_outbox(old, storage)
         _remove(fresh)
@@ -86,6 +91,7 @@ async def _fill_file(path: Path, storage: Storage, old: Connection | None) -> Re
     try:
         result = await fill(database, storage)
         if old is not None:
+            await refuse_loss(database, rebuild.list_revisions(old))
             await database.write(lambda transaction: rebuild.copy_museum_files(old, transaction.connection))
             new = (await database.read(repositories.get_catalogue)).identity
             await hand_over(storage, repositories.get_catalogue(old).identity, new)

@@ -27,8 +27,8 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
             await house.opening.run()  # a torn ledger may stop it, and is named below; rows are left alone then
         may_commit = time.monotonic() < house.parts.readiness.may_write_until
         with open_replica() as replica, show_progress("checking") as notify:
-            reconcile = Reconcile(house.database, house.ledger, house.storage, replica)
-            check = Verify(house.database, house.storage, reconcile)
+            reconcile = Reconcile(house.database, house.ledger, house.storage, replica, house.check)
+            check = Verify(house.database, house.storage, reconcile, replica)
             report = await check.run(repair=repair, may_commit=may_commit, notify=notify)
     for line in _render(report):
         write(line)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import AppError, Kind
 
 _DRIVERS = ("sqlite3", "psycopg")
+_DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8")
+DAMAGED = "the server's database is damaged; an operator must stop the server and run `chartroom reindex`"
+
+_log = structlog.get_logger(__name__)
+_told: set[str] = set()
 
 
 def is_over(connection: Connection) -> bool:
@@ -59,6 +65,11 @@ def translate(error: BaseException | None) -> AppError | None:
         return AppError(
             Kind.UNAVAILABLE, f"the database cannot be written: {reason}; nothing was stored", retry_after=10
         )
+    if isinstance(original, sqlite3.Error) and any(word in text for word in _DAMAGE):
+        if not _told:  # once: every read may come upon the same page
+            _told.add(text)
+            _log.error("the database is damaged: stop the server and run `chartroom reindex`", error=text)
+        return AppError(Kind.FAULT, DAMAGED)
     if "is locked" in text:
         return AppError(Kind.UNAVAILABLE, "the database is locked by another process; try again", retry_after=2)
     if "unable to open" in text or (not isinstance(original, sqlite3.Error) and _is_lost(original)):

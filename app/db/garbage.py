@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from app.db.artifacts import MANIFEST
 from app.db.charts import BlobFacts
 from app.db.statement import Statement
-from app.db.tables import blobs, chart_versions, links, manifests, provenances, repositories, tags
+from app.db.tables import blobs, chart_versions, links, manifests, provenances, repositories, tags, unknown_blobs
 from app.db.transaction import Transaction
 
 _UNREFERENCED = and_(
@@ -52,16 +52,35 @@ def condemn(transaction: Transaction, digests: Collection[str]) -> int:
 
 
 def list_unknown(connection: Connection, digests: Sequence[str]) -> list[str]:
-    """Answer which of these blobs, which storage has, no row knows."""
+    """Return which of these few blobs, which storage has, no record of this catalogue ever named."""
     known = set(connection.scalars(select(blobs.c.digest).where(blobs.c.digest.in_(digests))))
     return [digest for digest in digests if digest not in known]
 
 
+def note_unknown(transaction: Transaction, found: Collection[BlobFacts]) -> None:
+    """Note that storage has these blobs and no record named them; what was noted before keeps its first time."""
+    rows = [{"digest": digest, "size": size, "first_seen": transaction.now} for digest, size in found]
+    statement = postgresql.insert(unknown_blobs).on_conflict_do_nothing(index_elements=["digest"])
+    transaction.connection.execute(statement, rows)
+
+
+def list_noted(connection: Connection) -> dict[str, int]:
+    """Return the noted blobs: digest to when this catalogue first saw it (ns since 1970)."""
+    query = select(unknown_blobs.c.digest, unknown_blobs.c.first_seen)
+    return {row.digest: row.first_seen for row in connection.execute(query)}
+
+
+def forget_unknown(transaction: Transaction, digests: Collection[str]) -> None:
+    """Remove the notes of these few blobs: they are gone from storage, or a record names them now."""
+    transaction.connection.execute(delete(unknown_blobs).where(unknown_blobs.c.digest.in_(digests)))
+
+
 def adopt(transaction: Transaction, found: Collection[BlobFacts]) -> None:
-    """Give blobs that storage has and no row knows a row that is condemned from now on."""
+    """Give unknown blobs a row that is condemned from now on, so that they go as all garbage goes."""
     rows = [{"digest": digest, "size": size, "condemned": transaction.now} for digest, size in found]
     statement = postgresql.insert(blobs).on_conflict_do_nothing(index_elements=["digest"])
     transaction.connection.execute(statement, rows)
+    forget_unknown(transaction, [digest for digest, _ in found])
 
 
 def list_due(connection: Connection, before: int) -> list[BlobFacts]:

@@ -18,8 +18,20 @@ from sqlalchemy.pool import StaticPool
 
 from app.db import charts as rows
 from app.db.failures import translated_errors
+from app.db.repositories import RepositoryRow
 from app.db.session import Committed, Database, Objects, T
-from app.db.tables import blobs, catalogue, chart_versions, charts, links, manifests, museum_files, provenances, tags
+from app.db.tables import (
+    blobs,
+    catalogue,
+    chart_versions,
+    charts,
+    links,
+    manifests,
+    museum_files,
+    provenances,
+    tags,
+    unknown_blobs,
+)
 from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
 from app.domain.summary import Summary, summarize
@@ -57,7 +69,7 @@ def empty(connection: Connection) -> None:
 
     The outbox stays (its ids must not come again), and so does what is known of ChartMuseum's files.
     """
-    for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs):
+    for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs, unknown_blobs):
         connection.execute(delete(table))
     connection.execute(update(catalogue).values(identity=secrets.token_hex(8), revision=0))
 
@@ -119,6 +131,23 @@ class OneTransaction(Database):
         with translated_errors():
             result = work(Transaction(self.connection, time.time_ns()))
         return Committed(result)
+
+
+def is_sound(connection: Connection) -> bool:
+    """Return whether SQLite finds every page of this database as it should be."""
+    try:
+        return bool(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() == "ok")
+    except DBAPIError:
+        return False
+
+
+def list_revisions(connection: Connection) -> list[RepositoryRow]:
+    """Return the repositories of a database, of any version of ours, that something was put in."""
+    columns = (
+        repository_rows.c.id, repository_rows.c.path, repository_rows.c.revision, repository_rows.c.committed
+    )  # fmt: skip
+    query = select(*columns).where(repository_rows.c.revision > 0)
+    return [RepositoryRow(*row) for row in connection.execute(query)]
 
 
 def file_url(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from app.db.statement import Statement
-from app.db.tables import catalogue, repositories
+from app.db.tables import catalogue, charts, repositories
 
 
 class RepositoryRow(NamedTuple):
@@ -125,3 +125,11 @@ def create(connection: Connection, path: str) -> RepositoryRow:
 def list_since(connection: Connection, revision: int) -> list[RepositoryRow]:
     """Answer the repositories that changed after `revision`."""
     return [RepositoryRow(*row) for row in _LIST_SINCE.run(connection, known=revision).fetchall()]
+
+
+def list_marks(connection: Connection) -> dict[int, list[int]]:
+    """Return, by repository id, the revisions that its charts carry: each must have a record in the ledger."""
+    marks: dict[int, list[int]] = {}
+    for repository_id, revision in connection.execute(select(charts.c.repository_id, charts.c.revision).distinct()):
+        marks.setdefault(repository_id, []).append(revision)
+    return marks

@@ -115,6 +115,15 @@ blobs = Table(
     Column("content", LargeBinary),  # its bytes, if they lie here and not in storage: configs that we made
 )
 
+# What storage has and no record of this catalogue ever named: it is kept for a while from the first look on.
+unknown_blobs = Table(
+    "unknown_blobs",
+    metadata,
+    Column("digest", String(128), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),  # by this catalogue, whatever time the file itself has
+)
+
 # What an OCI name (a repository's path and a last segment) holds. Charts have their manifests and tags here too.
 manifests = Table(
     "manifests",

@@ -135,6 +135,16 @@ def read_segment(name: SegmentName, content: bytes) -> Segment:
     return Segment(read_header(first), tuple(map(read_change, lines)))
 
 
+def parse_header(head: bytes) -> dict[str, Any]:
+    """Return the header of a segment of which `head` is the beginning; an empty one where that is none."""
+    line, found, _ = head.partition(b"\n")
+    try:
+        header = orjson.loads(line) if found else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
 def read_change(line: bytes) -> dict[str, Any]:
     """Read one change back; a version's `entry` stays the very bytes that were put in, escapes included."""
     line = line.rstrip(b"\n")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from app.errors import AppError
+from app.errors import AppError, Kind
 from app.metrics import WorkerCounts
 from app.services.collect import Collector
 from app.services.opening import Opening
@@ -59,10 +59,12 @@ class Schedule:
         self._tasks.clear()
 
     async def _write_snapshots(self) -> None:
+        await self._opening.look_again()
         if await self._opening.is_first("snapshots"):
             await self._snapshots.run()
 
     async def _collect(self) -> None:
+        await self._opening.look_again()
         if await self._opening.is_first("garbage"):
             await self._collector.run()
 
@@ -76,6 +78,8 @@ async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except (StorageError, AppError, OSError) as error:
-            _log.warning("job failed; it runs again later", job=work.__qualname__, error=str(error))
+            is_ours = isinstance(error, AppError) and error.kind is Kind.FAULT  # it will not go away by itself
+            tell = _log.error if is_ours else _log.warning
+            tell("job failed; it runs again later", job=work.__qualname__, error=str(error))
         except Exception as error:  # a job that dies unheard would end the right to write with it
             _log.error("job failed; it runs again later", job=work.__qualname__, exc_info=error)

@@ -19,6 +19,7 @@ from app.db.session import Database
 from app.errors import AppError, Kind
 from app.services import readiness as store_state
 from app.services.ledger import Ledger
+from app.services.ledger_check import LedgerCheck
 from app.services.museum import MuseumFiles
 from app.services.readiness import Readiness, Refusal, State
 from app.services.replay import Replay
@@ -49,6 +50,7 @@ class Opening:
         museum: MuseumFiles,
         readiness: Readiness,
         tenure: Tenure,
+        check: LedgerCheck,
         *,
         holder: str,
     ) -> None:
@@ -58,6 +60,8 @@ class Opening:
         self._museum = museum
         self._readiness = readiness
         self._tenure = tenure
+        self._check = check
+        self._runs = False
         self._holder = holder
         self._exclusive = make_exclusive(database.engine)
         self._logged = ""  # why nothing may be written, as far as it was logged: once, not at every look
@@ -72,12 +76,14 @@ class Opening:
         """Make the store ready; try again for as long as storage or the database does not answer."""
         # What was whole before is better than nothing, where the replay takes longer than anybody waits.
         late = asyncio.get_running_loop().call_later(store_state.WAIT_SECONDS, self._allow_old_reads)
+        self._runs = True
         try:
             while True:
                 if await self._try_once():
                     return
                 await asyncio.sleep(_RETRY_SECONDS)
         finally:
+            self._runs = False
             late.cancel()
 
     async def _try_once(self) -> bool:
@@ -110,7 +116,8 @@ class Opening:
             return True
         if isinstance(error, AppError) and error.kind not in (Kind.UNAVAILABLE, Kind.FULL):
             self._readiness.fail(error.message)
-            _log.error("the store cannot be opened", reason=error.message)
+            if self._is_new(error.message):  # it is tried again every two seconds
+                _log.error("the store cannot be opened", reason=error.message)
             return True
         text = str(error) if _hinders_writes_alone(error) else f"storage or database do not answer: {error}"
         self._readiness.reason = text
@@ -168,6 +175,8 @@ class Opening:
         if until:
             await self._ledger.flush()
         await self._replay.run(set_aside=until > 0)
+        await self._check.settle(self._replay.folders, may_write=until > 0)
+        self._replay.folders = {}
         if trouble is not None:
             raise trouble
         if until and until - time.monotonic() < self._tenure.term.rest:  # the replay was long
@@ -224,6 +233,9 @@ class Opening:
         rest = until - time.monotonic()
         if rest > self._tenure.term.rest:
             return
+        if not (self._readiness.opened or self._runs or alone):
+            await self._try_once()  # what stopped it may be settled now
+            return
         try:
             if rest <= 0 and alone:
                 await self._take_tenure()
@@ -256,6 +268,18 @@ class Opening:
                 await self._release()
 
     # ---------------------------------------------------------------------------------------- scheduled work
+
+    async def look_again(self) -> None:
+        """Open the store anew where its ledger holds what this catalogue has neither written nor read."""
+        if time.monotonic() >= self._readiness.may_write_until:
+            return  # a catalogue that does not write follows the ledger anyway
+        if why := await self._check.find_unreplayed():
+            _log.error("the ledger is not this server's own: no writes until it is read", reason=why)
+            self._readiness.reopen(why)
+
+    async def may_take_lease(self) -> bool:
+        """Return whether no other catalogue writes, for a command that works on a store which cannot be opened."""
+        return await self._tenure.take() > 0
 
     async def rescan(self) -> None:
         """Follow ChartMuseum's files once more, unless another process does."""

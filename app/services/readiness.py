@@ -83,7 +83,12 @@ class Readiness:
     def finish(self) -> None:
         """Note that the store is open."""
         self.ready = self.opened = True
+        self.failed = False
         self._wake()
+
+    def reopen(self, reason: str) -> None:
+        """Note that nothing may be written until the store was opened once more."""
+        self.reason, self.opened, self.may_write_until = reason, False, 0.0
 
     def fail(self, reason: str) -> None:
         """Note that the store stays closed, for writes at least."""

@@ -6,6 +6,7 @@ What was known of followed files is kept where the old database has it; else the
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,13 @@ from sqlalchemy import Connection
 
 from app.db import ledger, rebuild, repositories
 from app.db.rebuild import Totals
+from app.db.repositories import RepositoryRow
 from app.db.session import Database
+from app.errors import AppError, Kind
 from app.services import tenure
 from app.services.replay import Replay
 from app.services.set_aside import SetAside
+from app.services.unknown import survey_blobs
 from storage import ObjectNotFound, Recoverer, Storage
 
 
@@ -28,6 +32,7 @@ class Rebuilt:
     segments: int
     totals: Totals
     aside: list[str]  # which records no database can hold, one line each
+    unrecorded: list[str]  # blobs that are newer than the last record, in words
 
 
 async def flush_outbox(connection: Connection, storage: Storage) -> None:
@@ -63,4 +68,25 @@ async def fill(database: Database, storage: Storage) -> Rebuilt:
     aside = SetAside()
     replay = Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer), aside=aside)
     segments = await replay.run()
-    return Rebuilt(segments, await database.read(rebuild.count_all), aside.describe())
+    survey = await survey_blobs(storage, database)
+    totals = await database.read(rebuild.count_all)
+    return Rebuilt(segments, totals, aside.describe(), survey.describe_newer())
+
+
+async def refuse_loss(database: Database, before: Sequence[RepositoryRow]) -> None:
+    """Raise AppError CONFLICT if the old database knew commits that the ledger, and so the new one, lacks.
+
+    Where another database wrote to the ledger after the last of these commits, the ledger is followed.
+    """
+    rows = await database.read(lambda connection: repositories.list_since(connection, 0))
+    after = {row.path: row for row in rows}
+    for old in before:
+        new = after.get(old.path)
+        if new is None or (new.revision < old.revision and new.committed <= old.committed):
+            raise AppError(
+                Kind.CONFLICT,
+                f"the ledger of {f'repository {old.path}' if old.path else 'the root repository'} ends at revision"
+                f" {new.revision if new else 0}, the database is at {old.revision}; nothing was changed: run `chartroom"
+                " verify --repair`, which writes the ledger again from the database, or move the database file away to"
+                " do without what only it knows",
+            )

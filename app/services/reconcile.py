@@ -23,6 +23,7 @@ from app.domain.ledger import ROOT, parse_segment_key, repository_folder
 from app.errors import AppError, Kind
 from app.services.differences import Difference, list_differences, mend
 from app.services.ledger import Ledger
+from app.services.ledger_check import LedgerCheck
 from app.services.replay import Replay
 from app.services.set_aside import SetAside
 from app.services.shelf import Shelf
@@ -54,16 +55,22 @@ class _Look(NamedTuple):
 class Reconcile:
     """Compares `database` with the ledger in `storage`; `replica` is an empty, started database to replay it into."""
 
-    def __init__(self, database: Database, ledger: Ledger, storage: Storage, replica: Database) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, storage: Storage, replica: Database, check: LedgerCheck
+    ) -> None:
         self._database = database
         self._ledger = ledger
         self._storage = storage
         self._replica = replica
         self._aside = SetAside()
+        self._check = check
 
     async def run(self, findings: Findings, *, repair: bool) -> int:
         """Compare every repository and answer how many; with `repair`, mend rows. Raises StorageError, AppError."""
         torn = await self._replay_all()
+        if repair:
+            torn = {folder: reason for folder, reason in torn.items() if not await self._write_again(folder, reason)}
+        findings.mended += self._check.written
         findings.open += [f"ledger of {_label(unquote(folder))}: {reason}" for folder, reason in torn.items()]
         paths = sorted(await _list_paths(self._database) | await _list_paths(self._replica))
         for path in paths:
@@ -91,6 +98,18 @@ class Reconcile:
                     raise
                 torn[folder] = error.message
         return torn
+
+    async def _write_again(self, folder: str, reason: str) -> bool:
+        """Let the database say what a torn ledger cannot; answer whether it could, and the ledger is whole now."""
+        try:
+            written = await self._check.write_again(f"{ROOT}{folder}/", reason)
+            if written:
+                await self._replay_one(folder)
+        except AppError as error:
+            if error.kind is not Kind.FAULT:
+                raise
+            return False
+        return written
 
     async def _replay_one(self, folder: str) -> None:
         await self._replay(Shelf(self._storage, f"{ROOT}{folder}/"))

@@ -37,9 +37,10 @@ from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.backup_state import refuse_unfinished
+from app.services.ledger_names import Folder, Folders
 from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
-from storage import ObjectNotFound, Storage
+from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
 
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
@@ -47,6 +48,7 @@ _NAMES = 1000  # names of segments that are looked at before others have their t
 _ASIDE = ".incomplete"
 """Ending of a segment that is set aside; what ends so is no segment."""
 
+_RESTORE = "restore it, or run `chartroom verify --repair` while the database still knows what it said"
 _FORK = (
     "written after the same commit, by two databases; keep one, move the other and what follows it away, and upload"
     " its charts again"
@@ -86,6 +88,8 @@ class Replay:
         self._blobs_may_lack = blobs_may_lack
         self._set_aside = False
         self._aside = aside or SetAside()
+        self.folders: Folders = {}
+        """The names of the ledger as the last `run` found them; a check takes them, so that it need not list again."""
 
     async def run(self, *, set_aside: bool = False) -> int:
         """Replay what the database lacks; return how many segments that were. Raises AppError FAULT, StorageError.
@@ -117,14 +121,19 @@ class Replay:
     async def _list_segments(self) -> dict[str, list[_Named]]:
         """Answer what lies in storage, by folder."""
         folders: dict[str, list[_Named]] = {}
+        self.folders = {}
         number = 0
         async for stat in self._storage.scan(ROOT):
             name = parse_segment_key(stat.key)
             if name is not None:
                 folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+                folder = self.folders.setdefault(f"{ROOT}{name.folder}/", Folder())
+                folder.add(name.revision, stat.key, snapshot=name.snapshot)
             number += 1
             if self._pause is not None and number % _NAMES == 0:
                 await self._pause()
+        for folder in self.folders.values():
+            folder.chain.sort()
         return folders
 
     async def _catch_up(self, named_segments: list[_Named], known: _Known) -> AsyncIterator[list[Segment]]:
@@ -187,15 +196,22 @@ class Replay:
     async def _restore(self, snapshot: _Named) -> _Known:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
-            await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
+            try:
+                await fetch_snapshot(self._storage, snapshot.key, snapshot.name, file)
+            except (ObjectNotFound, StorageUnavailable):
+                raise
+            except StorageError as error:
+                raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
             return (await self._database.write(partial(_restore, aside=self._aside, lines=file))).result
 
     async def _read(self, named: _Named) -> Segment:
-        content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
         try:
+            content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
             return read_segment(named.name, content)
-        except (ValueError, KeyError) as error:
-            raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; restore it") from error
+        except (ObjectNotFound, StorageUnavailable):
+            raise
+        except (ValueError, KeyError, TypeError, StorageError) as error:
+            raise AppError(Kind.FAULT, f"ledger segment {named.key} is damaged: {error}; {_RESTORE}") from error
 
 
 def _check_names(segments: list[_Named]) -> None:

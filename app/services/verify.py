@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +17,13 @@ from app.db import audit
 from app.db.audit import Use
 from app.db.charts import BlobFacts
 from app.db.session import Database
-from app.domain.ledger import BLOBS, blob_key, parse_blob_key
+from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
 from app.domain.oci import render_digest
+from app.errors import AppError, Kind
 from app.services.checked import Damaged, Lost, Missing, read_checked
+from app.services.ledger_names import describe_gaps, find_gaps, list_folders
 from app.services.reconcile import Findings, Reconcile
+from app.services.unknown import survey_blobs
 from storage import LocalFiles, Storage, StorageError, StorageUnavailable, Sweeper
 
 OLD_SECONDS = 24 * 3600.0
@@ -51,10 +55,11 @@ class Report:
 class Verify:
     """Checks one store."""
 
-    def __init__(self, database: Database, storage: Storage, reconcile: Reconcile) -> None:
+    def __init__(self, database: Database, storage: Storage, reconcile: Reconcile, replica: Database) -> None:
         self._database = database
         self._storage = storage
         self._reconcile = reconcile
+        self._replica = replica  # into which `reconcile` replays the ledger
 
     async def run(self, *, repair: bool, may_commit: bool = True, notify: Notify) -> Report:
         """Check everything; with `repair`, mend what can be: rows only if this catalogue may write.
@@ -62,10 +67,15 @@ class Verify:
         Raises StorageError, AppError when storage or the database do not answer.
         """
         report = Report()
-        report.repositories = await self._reconcile.run(report.findings, repair=repair and may_commit)
-        await self._check_blobs(report, repair=repair, notify=notify)
-        await self._count_unreferenced(report)
-        await self._check_leftovers(report.findings, repair=repair)
+        with _named("ledger and rows", report.findings):
+            report.repositories = await self._reconcile.run(report.findings, repair=repair and may_commit)
+        with _named("blobs", report.findings):
+            await self._check_blobs(report, repair=repair, notify=notify)
+        with _named("unknown blobs", report.findings):
+            unknown = await self._name_unknown(report.findings)
+            await self._count_unreferenced(report, unknown)
+        with _named("leftovers", report.findings):
+            await self._check_leftovers(report.findings, repair=repair)
         return report
 
     async def _check_blobs(self, report: Report, *, repair: bool, notify: Notify) -> None:
@@ -119,11 +129,41 @@ class Verify:
             return key
         return None
 
-    async def _count_unreferenced(self, report: Report) -> None:
+    async def _name_unknown(self, findings: Findings) -> Collection[str]:
+        """Name the blobs of which neither rows nor ledger ever heard; return their digests.
+
+        Where they are most of all bytes, it is records that are missing.
+        """
+        survey = await survey_blobs(self._storage, self._database, self._replica)
+        number = f"{len(survey.unknown)} blobs of {survey.unknown_bytes} bytes"
+        if survey.mostly_unknown:
+            findings.open.append(
+                f"no record names {number}, of {survey.blobs} blobs of {survey.bytes} bytes: the ledger ({ROOT}) seems"
+                " to be missing or too old; restore it from a backup, or run `chartroom gc --force` if they may be lost"
+            )
+        elif survey.unknown:
+            findings.notes.append(f"{number} were never named by a record (uploads that broke off leave them)")
+        findings.notes += [
+            f"newer than the last record: {line}; if its upload was acknowledged, its record is lost"
+            for line in survey.describe_newer()
+        ]
+        await self._name_gaps(findings)
+        return survey.unknown
+
+    async def _name_gaps(self, findings: Findings) -> None:
+        """Say what the names of the ledger cannot tell: whose records were in the revisions that are not there."""
+        gaps = find_gaps(await list_folders(self._storage))
+        if gaps:
+            findings.notes.append(
+                f"no segment has revision {describe_gaps(gaps)}: records are missing, perhaps of a repository whose"
+                f" whole folder is; restore what was in {ROOT}"
+            )
+
+    async def _count_unreferenced(self, report: Report, unknown: Collection[str]) -> None:
         page: dict[str, int] = {}
         async for stat in self._storage.scan(BLOBS):
             digest = parse_blob_key(stat.key)
-            if digest is not None:
+            if digest is not None and digest not in unknown:
                 page[digest] = stat.size
             if len(page) == _PAGE:
                 await self._count_page(page, report)
@@ -152,6 +192,21 @@ class Verify:
             if number:
                 text = f"{number} leftovers of unfinished writes are older than a day; --repair removes them"
                 findings.open.append(text)
+
+
+@contextmanager
+def _named(what: str, findings: Findings) -> Iterator[None]:
+    """Make a finding of whatever damage ends one part of the check, so that the others are done; let "later" pass."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except AppError as error:
+        if error.kind is not Kind.FAULT:
+            raise
+        findings.open.append(f"{what} could not be checked: {error}")
+    except Exception as error:  # damage has no bounds: a row or a line may hold anything
+        findings.open.append(f"{what} could not be checked: {type(error).__name__}: {error}")
 
 
 def _count_leftovers(storage: LocalFiles) -> int:

@@ -1,0 +1,131 @@
+"""Blobs that lie in storage and that no record ever named: how many there are, and which may be a lost upload.
+
+A blob is known when a row of the catalogue names it or once did. Unknown are uploads that broke off before their
+record, the files of a restored or foreign store, and those whose record was lost with the ledger.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
+
+from app.db import garbage, repositories
+from app.db.session import Database
+from app.domain import times
+from app.domain.ledger import BLOBS, parse_blob_key
+from storage import ObjectStat, Storage
+
+_PAGE = 500
+_NAMED = 5
+_MARGIN = 60 * 10**9  # ns; the clocks of a bucket and of a server may differ, and a bucket's times are whole seconds
+
+
+@dataclass(slots=True)
+class Survey:
+    """All blobs in storage, in numbers and bytes; of the unknown ones each, by digest.
+
+    `newer` of the unknown ones were written after the last record (`last`, ns since 1970; 0: there is none), or up to a
+    minute before it; `newest` are the last of these.
+    """
+
+    blobs: int = 0
+    bytes: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+    newer: int = 0
+    newest: list[ObjectStat] = field(default_factory=list)
+
+    @property
+    def unknown_bytes(self) -> int:
+        """The size of all unknown blobs together."""
+        return sum(self.unknown.values())
+
+    @property
+    def mostly_unknown(self) -> bool:
+        """Whether more than half of all bytes are unknown: then it is the records that are missing."""
+        return self.unknown_bytes * 2 > self.bytes
+
+    def describe_newer(self) -> list[str]:
+        """Return the newest of `newer` in words, each with its key, time and size, and how many more there are."""
+        self._cut()
+        lines = [f"{stat.key} of {stat.size} bytes, written {_render(stat)}" for stat in self.newest]
+        if self.newer > len(lines):
+            lines.append(f"and {self.newer - len(lines)} more")
+        return lines
+
+    def add(self, digest: str, stat: ObjectStat, *, unknown: bool) -> None:
+        """Count one blob."""
+        self.blobs += 1
+        self.bytes += stat.size
+        if not unknown:
+            return
+        self.unknown[digest] = stat.size
+        if times.from_datetime(stat.modified) > self.last - _MARGIN:
+            self.newer += 1
+            self.newest.append(stat)
+            if len(self.newest) > _PAGE:
+                self._cut()
+
+    def _cut(self) -> None:
+        self.newest = heapq.nlargest(_NAMED, self.newest, key=lambda stat: stat.modified)
+
+
+async def survey_blobs(storage: Storage, *databases: Database) -> Survey:
+    """List all blobs; unknown are those that none of the databases knows. Raises StorageError, AppError."""
+    survey = Survey()
+    for database in databases:
+        survey.last = max(survey.last, await database.read(_find_last))
+    page: list[tuple[str, ObjectStat]] = []
+    async for stat in storage.scan(BLOBS):
+        digest = parse_blob_key(stat.key)
+        if digest is None:
+            continue
+        page.append((digest, stat))
+        if len(page) == _PAGE:
+            await _add(survey, page, databases)
+            page = []
+    await _add(survey, page, databases)
+    return survey
+
+
+async def has_many_unknown(storage: Storage, database: Database, limit: int) -> bool:
+    """Return whether storage has more than `limit` unknown blobs; it is listed no further than needed."""
+    page: list[str] = []
+    found = 0
+    async for stat in storage.scan(BLOBS):
+        digest = parse_blob_key(stat.key)
+        if digest is not None:
+            page.append(digest)
+        if len(page) == _PAGE:
+            found += len(await list_unknown(page, [database]))
+            page = []
+        if found > limit:
+            return True
+    return found + len(await list_unknown(page, [database])) > limit
+
+
+async def list_unknown(digests: Sequence[str], databases: Sequence[Database]) -> list[str]:
+    """Return which of these few blobs none of the databases knows."""
+    left = list(digests)
+    for database in databases:
+        if left:
+            left = await database.read(partial(garbage.list_unknown, digests=left))
+    return left
+
+
+async def _add(survey: Survey, page: list[tuple[str, ObjectStat]], databases: Sequence[Database]) -> None:
+    unknown = set(await list_unknown([digest for digest, _ in page], databases))
+    for digest, stat in page:
+        survey.add(digest, stat, unknown=digest in unknown)
+
+
+def _find_last(connection: Connection) -> int:
+    return max((row.committed for row in repositories.list_since(connection, -1)), default=0)
+
+
+def _render(stat: ObjectStat) -> str:
+    return times.render_time(times.from_datetime(stat.modified))
