@@ -37,6 +37,9 @@ from storage import ObjectNotFound, ObjectStat, Storage
 
 OURS = ".chartroom/"
 _INDEXES = ("index-cache.yaml", "index.yaml")  # where `created` is found, the first that lists the file
+_MANY = 10
+"""Followed files of which not one is left: more likely a mount that is missing than files that were removed."""
+
 _ENDINGS = (".tgz", ".tgz.prov")
 _LISTINGS = 2  # more, before a file counts as gone
 _PAGE = 500  # files noted in one commit
@@ -71,6 +74,11 @@ class MuseumFiles:
     async def scan(self) -> Scanned:
         """Make one pass. Raises StorageError, AppError UNAVAILABLE; a file that is no chart is logged and counted."""
         state = await self._begin()
+        if len(state.saved) >= _MANY and not state.found:
+            # A mount that is missing looks so. Removing on purpose leaves other files, or goes through the API.
+            hint = "mount the folder again; to remove these charts, delete them through the API"
+            _log.error("all followed files are gone at once: nothing is removed", files=len(state.saved), hint=hint)
+            return state.scanned
         fresh = [stat for stat in state.list_fresh() if not stat.key.endswith(".prov")]
         await gather(self._parallel, partial(self._read, state), fresh)
         await self._settle_all(state)
