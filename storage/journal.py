@@ -85,7 +85,13 @@ class Journal:
         with self._lock:
             file = self._take_file()
             self._newest = _Written(file, file.size, [key for key, _ in records])
-            self._append(file, content)
+            try:
+                self._append(file, content)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or not self._make_room(file):
+                    raise
+                self._newest = _Written(file, file.size, self._newest.keys)
+                self._append(file, content)
             for key, piece in objects:
                 self._place(file, key, piece)
             if file.size >= LARGEST:
@@ -177,6 +183,20 @@ class Journal:
             self._current = None
             raise FileNotFoundError(errno.ENOENT, "the journal was removed while it was written", file.path)
         file.size += len(content)
+
+    def _make_room(self, file: _File) -> bool:
+        """Empty the journals now: what they hold lies in its place too. Return whether that was of any use."""
+        if not file.size and not self._full:
+            return False
+        os.ftruncate(file.descriptor, file.size)
+        self._sync_places([file, *self._full])
+        for one in (file, *self._full):
+            os.ftruncate(one.descriptor, 0)
+            one.size = 0
+            one.placed.clear()
+        self._spare += self._full
+        self._full = []
+        return True
 
     def _place(self, file: _File, key: str, content: bytes) -> None:
         self._folders.put_unsynced(key, content)

@@ -62,6 +62,7 @@ class Opening:
         self._tenure = tenure
         self._check = check
         self._runs = False
+        self._trouble = False  # the last try failed, and its reason stays until one succeeds
         self._holder = holder
         self._exclusive = make_exclusive(database.engine)
         self._logged = ""  # why nothing may be written, as far as it was logged: once, not at every look
@@ -94,12 +95,15 @@ class Opening:
             self._is_whole = catalogue.scanned and catalogue.revision > 0
             await self._run_once()
         except (StorageError, AppError) as error:
+            self._trouble = True
             return self._handle_failure(error)
         except Exception as error:  # or it would die unheard, and the server say "replaying the ledger" for ever
+            self._trouble = True
             _log.error("the store cannot be opened", exc_info=error)
             self._allow_old_reads()
             self._readiness.fail(_CLOSED)
             return True
+        self._trouble = False
         self._readiness.finish()
         return True
 
@@ -126,7 +130,7 @@ class Opening:
 
     async def _run_once(self) -> None:
         while not await self._acquire():
-            self._readiness.enter(State.STARTING, "while another process opens the store")
+            self._enter(State.STARTING, "while another process opens the store")
             await asyncio.sleep(_POLL_SECONDS)
         keeper = asyncio.create_task(self._keep())
         try:
@@ -136,9 +140,13 @@ class Opening:
             await asyncio.gather(keeper, return_exceptions=True)
             await asyncio.shield(self._release())
 
+    def _enter(self, state: State, detail: str) -> None:
+        if not self._trouble:
+            self._readiness.enter(state, detail)
+
     async def _open_store(self) -> None:
         """Do all that one process does for the others of its catalogue."""
-        self._readiness.enter(State.REPLAYING, "the ledger")
+        self._enter(State.REPLAYING, "the ledger")
         may_write = await self._take_tenure()
         # The database knows all that the ledger says now. What is checked at each start is checked here.
         if may_write:
@@ -148,7 +156,7 @@ class Opening:
         """Take in ChartMuseum's files, at the first start on a store and after an upgrade."""
         if await self._museum.is_due():
             if self._readiness.first_import:
-                self._readiness.enter(State.IMPORTING, "the charts that lie there")
+                self._enter(State.IMPORTING, "the charts that lie there")
             await self._museum.scan()
 
     async def _keep(self) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from storage import CHUNK, ObjectNotFound, StorageError, StorageFull, StorageUnavailable
+from storage import CHUNK, ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 from storage.s3 import S3Storage
 from tests.contract.conftest import Bucket
 from tests.servers import Exchange, FaultyProxy, cut, delay, free_port, hang_up, pass_on, refuse, then_hang_up
@@ -242,7 +242,7 @@ async def test_sweep_aborts_uploads_that_died_with_their_process(storage: S3Stor
 @pytest.mark.parametrize(
     ("status", "code", "kind", "advice"),
     [
-        (403, "AccessDenied", StorageError, "s3:PutObject"),
+        (403, "AccessDenied", StorageDenied, "s3:PutObject"),
         (403, "InvalidAccessKeyId", StorageError, "AWS_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", StorageError, "AWS_SECRET_ACCESS_KEY"),
         (403, "RequestTimeTooSkewed", StorageError, "clock"),
@@ -279,7 +279,7 @@ async def test_a_bucket_that_is_missing_is_never_a_missing_object(make: Callable
 async def test_missing_credentials_are_named() -> None:
     program = """
 import asyncio
-from storage import StorageError
+from storage import StorageDenied, StorageError
 from storage.s3 import S3Storage
 storage = S3Storage("charts", endpoint="http://127.0.0.1:1")
 try:

@@ -35,10 +35,10 @@ def database_url(folder: Path) -> str:
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Answer every file below a folder with its size, unfinished writes included."""
+    """Return every file below a folder with its size, unfinished writes included, journals of batches left out."""
     found = {}
     for path in folder.rglob("*"):
-        if path.name.startswith("chartroom.db") or path.name == "lease.json":
+        if path.name.startswith("chartroom.db") or path.name == "lease.json" or path.parent.name == "journal":
             continue
         with suppress(FileNotFoundError):
             if path.is_file():

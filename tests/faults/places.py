@@ -56,8 +56,9 @@ class Place:
         return subprocess.run(line, capture_output=True, text=True, timeout=60, env=mine, check=False)
 
     def take(self, prefix: str) -> dict[str, bytes]:
-        """Return the objects below a prefix, by key."""
-        found = [path for path in (self.folder / prefix).rglob("*") if path.is_file()]
+        """Return the objects below a prefix, by key; journals of batches are no objects."""
+        below = (self.folder / prefix).rglob("*")
+        found = [path for path in below if path.is_file() and path.parent.name != "journal"]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found)}
 
     def put(self, objects: dict[str, bytes]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,9 +199,10 @@ def test_what_another_database_wrote_after_a_loss_is_a_fork_and_stays(tmp_path: 
         upload(server, "mychart", "0.9.0")
     ledger = place.take(LEDGER)
     with place.serve(wait_for="/health") as server:
-        answer = httpx.get(f"{server.url}/-/ready")
-        while "reading" in answer.text or "starting" in answer.text:
-            answer = httpx.get(f"{server.url}/-/ready")
+        answer = httpx.get(f"{server.url}/-/ready?write")
+        while "replaying" in answer.text or "starting" in answer.text:
+            time.sleep(0.05)
+            answer = httpx.get(f"{server.url}/-/ready?write")
         assert answer.status_code == 503
         assert "fork" in answer.text
         assert httpx.post(f"{server.url}/api/charts", content=make_chart("x")).status_code == 503

@@ -111,7 +111,7 @@ class ForeignCommits(Database):
 @pytest.mark.timeout(3)
 async def test_a_reader_who_comes_just_as_a_refresh_ends_gets_an_answer(sqlite_floor: Path, tmp_path: Path) -> None:
     shutil.copyfile(sqlite_floor, tmp_path / "charts.db")
-    database = ForeignCommits(f"sqlite:///{tmp_path / 'charts.db'}")
+    database = ForeignCommits(f"sqlite:///{tmp_path / 'charts.db'}", MemoryStorage())
     database.start()
     try:
         indexes = Indexes(database, Revisions(database), memory=10**6)
