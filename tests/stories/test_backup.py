@@ -48,7 +48,9 @@ def upload(url: str, *versions: str, query: str = "") -> None:
 
 
 def files_of(folder: str | Path, part: str) -> list[Path]:
-    return sorted(path for path in (Path(folder) / ".chartroom" / part).rglob("*") if path.is_file())
+    """Return the objects of a part; journals of batches are none."""
+    below = (Path(folder) / ".chartroom" / part).rglob("*")
+    return sorted(path for path in below if path.is_file() and path.parent.name != "journal")
 
 
 def restored(stores: Stores, place: str, kind: str = "sqlite") -> Store:

@@ -18,7 +18,7 @@ from tests.oci.client import digest_of
 _STARTS = 8
 """Starts of each kind; 100 of each were counted when this was written."""
 
-_MANY = 400
+_MANY = 1500
 """Old charts whose import takes long enough to be seen."""
 
 
