@@ -37,6 +37,7 @@ from app.services.opening import Opening
 from app.services.policy import Rules
 from app.services.pushes import Pushes
 from app.services.readiness import Readiness
+from app.services.recovery import recover
 from app.services.registry import Registry
 from app.services.replay import Replay
 from app.services.revisions import Revisions
@@ -126,7 +127,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     ledger = Ledger(database, store)
     revisions = Revisions(database)
     readiness = Readiness(store)
-    database.may_discard = lambda: time.monotonic() <= readiness.may_write_until
+    database.may_write = lambda: time.monotonic() <= readiness.may_write_until
     charts = Charts(database, store, ledger, _rules(settings))
     base_url = f"{settings.chart_url}{settings.context_path}" if settings.chart_url else ""
     indexes = Indexes(
@@ -190,9 +191,9 @@ def build_storage(settings: Settings) -> Storage:
 def _recover(storage: Recoverer) -> None:
     """Finish what a crash left between a journal and the places of its objects, before anything is read."""
     try:
-        found = storage.recover()
+        found = recover(storage)
     except StorageError as error:
-        _log.error("a journal that a crash left cannot be put into place; the next start tries again", error=str(error))
+        _log.error("a journal that a crash left cannot be put into place: nothing is written before", error=str(error))
         return
     if found.objects:
         _log.warning("objects that a crash left in a journal were put into place", objects=found.objects)

@@ -3,6 +3,7 @@
 from storage.errors import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 from storage.protocol import (
     CHUNK,
+    Chooser,
     Closeable,
     Composer,
     FileOpener,
@@ -21,6 +22,7 @@ from storage.protocol import (
 
 __all__ = [
     "CHUNK",
+    "Chooser",
     "Closeable",
     "Composer",
     "FileOpener",

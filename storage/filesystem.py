@@ -30,7 +30,7 @@ from storage.filesystem_errors import ABSENT, failure
 from storage.folders import File, Folders, write_all
 from storage.journal import Journal
 from storage.page_cache import is_resident, read_at_hand, read_resident
-from storage.protocol import CHUNK, Objects, ObjectStat, OpenFile, Recovered
+from storage.protocol import CHUNK, Chooser, Objects, ObjectStat, OpenFile, Recovered
 from storage.rules import JOURNAL, TEMP, batches, check_key, check_range, clamp
 from storage.threads import Threads
 
@@ -67,10 +67,10 @@ class FilesystemStorage:
         with self._translated("delete", ", ".join(keys)):
             self._journal.discard(keys)
 
-    def recover(self) -> Recovered:
+    def recover(self, choose: Chooser) -> Recovered:
         """Put into place what journals of ended processes hold; see `Recoverer`. Raises StorageError."""
         with self._translated("recover", JOURNAL):
-            return self._journal.recover()
+            return self._journal.recover(choose)
 
     def path(self, key: str) -> Path:
         """Answer where the object lies."""

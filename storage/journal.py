@@ -6,9 +6,12 @@ into place what the journals hold. Keys in a journal name their content, so that
 again changes nothing.
 
 A journal is batches, one behind the other: MAGIC, the length of the head (4 bytes) and of all objects (8 bytes, both
-big-endian), the CRC-32 of head and objects (4 bytes), the head (JSON: `[[key, size], ...]`), the objects. A batch that
-is cut off, or does not match its CRC, was not synced and never acknowledged. The process that writes a journal holds
-a lock (flock) on it, so that no other process takes it for one that was left behind.
+big-endian), the CRC-32 of head and objects (4 bytes), the head (JSON: `[[key, size, is a record], ...]`), the objects.
+A batch that is cut off, or does not match its CRC, was not synced and never acknowledged. The process that writes a
+journal holds a lock (flock) on it, so that no other process takes it for one that was left behind.
+
+Its name begins with what names the machine's start. As long as the machine runs, what was acknowledged is in its place,
+and a record that is not was never acknowledged, or was discarded: only after another start are records restored.
 
 Blocking; for threads. Raises OSError as it comes, the backend translates.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import struct
@@ -30,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.folders import Folders
-from storage.protocol import Objects, Recovered
+from storage.protocol import Chooser, Objects, Recovered
 from storage.rules import JOURNAL, is_key
 
 MAGIC = b"CRj1"
@@ -44,6 +48,22 @@ OLDEST_SECONDS = 5.0
 
 _MOST_KEYS = 64 * 1024 * 1024
 """Bytes of a batch's head, at most: a longer one is damage."""
+
+
+_Object = tuple[str, bytes, bool]
+"""A key, its bytes, and whether it is a record."""
+
+
+def _read_boot() -> str:
+    """Return what names this start of the machine, as the beginning of a name; "" where the system does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()[:12] + "-"
+    except OSError:
+        return ""
+
+
+_BOOT = _read_boot()
 
 
 @dataclass(slots=True)
@@ -81,7 +101,7 @@ class Journal:
     def write(self, blobs: Objects, records: Objects) -> None:
         """Make objects durable and put them into their places. If it raises, `discard` removes the records."""
         objects = [*blobs, *records]
-        content = _render(objects)
+        content = _render(blobs, records)
         with self._lock:
             file = self._take_file()
             self._newest = _Written(file, file.size, [key for key, _ in records])
@@ -105,9 +125,7 @@ class Journal:
             newest, self._newest = self._newest, None
             if newest is not None and set(keys) & set(newest.keys):
                 self._shorten(newest)
-            else:
-                self.recover()  # an ended process's journal would put them into place again
-            for key in keys:
+            for key in keys:  # in another process's journal they are passed over: they are not in their places
                 with suppress(FileNotFoundError, NotADirectoryError):
                     self._folders.remove(key)
 
@@ -134,8 +152,12 @@ class Journal:
             self._thread.join()
             self._thread = None
 
-    def recover(self) -> Recovered:
-        """Put into place what journals of ended processes hold, sync it, and remove them."""
+    def recover(self, choose: Chooser) -> Recovered:
+        """Put into place what journals of ended processes hold, sync it, and remove them.
+
+        Of the records of an earlier start of the machine that are not in their places, those that `choose` returns.
+        """
+        missing: dict[str, tuple[_File, bytes]] = {}
         objects, damaged, left = 0, [], []
         for name in self._list_left():
             file = _open_left(f"{self._folder}/{name}")
@@ -145,8 +167,14 @@ class Journal:
             for batch in _read(file.descriptor):
                 if batch is None:
                     damaged.append(name)
-                for key, content in batch or ():
+                for key, content, is_record in batch or ():
+                    if is_record and is_key(key) and not os.path.lexists(self._folders.base + key):
+                        if not (_BOOT and name.startswith(_BOOT)):
+                            missing[key] = (file, content)
+                        continue
                     objects += self._restore(file, key, content)
+        for key in choose([(key, content) for key, (_, content) in missing.items()]) if missing else ():
+            objects += self._restore(missing[key][0], key, missing[key][1])
         if left:
             self._sync_places(left)
             self._remove(left)
@@ -166,7 +194,7 @@ class Journal:
     def _create(self) -> _File:
         """Make a journal whose name is durable and that other processes leave alone."""
         while True:
-            path = f"{self._folder}/{os.urandom(12).hex()}"
+            path = f"{self._folder}/{_BOOT or 'unknown-'}{os.urandom(12).hex()}"
             descriptor = self._folders.create(path)
             with suppress(OSError):  # a file system without locks: the store's lease keeps others out
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -288,9 +316,10 @@ class Journal:
             return False
 
 
-def _render(objects: Objects) -> bytes:
-    head = json.dumps([[key, len(content)] for key, content in objects]).encode()
-    body = b"".join([content for _, content in objects])
+def _render(blobs: Objects, records: Objects) -> bytes:
+    facts = [[key, len(content), 0] for key, content in blobs] + [[key, len(content), 1] for key, content in records]
+    head = json.dumps(facts).encode()
+    body = b"".join([content for _, content in (*blobs, *records)])
     return b"".join((_HEAD.pack(MAGIC, len(head), len(body), zlib.crc32(body, zlib.crc32(head))), head, body))
 
 
@@ -310,7 +339,7 @@ def _open_left(path: str) -> _File | None:
     return _File(descriptor, path)
 
 
-def _read(descriptor: int) -> Iterator[list[tuple[str, bytes]] | None]:
+def _read(descriptor: int) -> Iterator[list[_Object] | None]:
     """Return every whole batch, and None for each stretch of damage that has a whole batch behind it."""
     at, end = 0, os.fstat(descriptor).st_size
     while at < end:
@@ -326,7 +355,7 @@ def _read(descriptor: int) -> Iterator[list[tuple[str, bytes]] | None]:
         at = later
 
 
-def _read_batch(descriptor: int, at: int, end: int) -> tuple[list[tuple[str, bytes]], int] | None:
+def _read_batch(descriptor: int, at: int, end: int) -> tuple[list[_Object], int] | None:
     """Return the batch at an offset and where the next one begins; None if there is no whole one."""
     fixed = os.pread(descriptor, _HEAD.size, at)
     if len(fixed) < _HEAD.size:
@@ -338,9 +367,13 @@ def _read_batch(descriptor: int, at: int, end: int) -> tuple[list[tuple[str, byt
     head, body = os.pread(descriptor, head_size, start), _read_all(descriptor, start + head_size, body_size)
     if zlib.crc32(body, zlib.crc32(head)) != checksum:
         return None
+    try:
+        facts = [(str(key), int(size), bool(is_record)) for key, size, is_record in json.loads(head)]
+    except (ValueError, TypeError):
+        return None
     objects, offset = [], 0
-    for key, size in json.loads(head):
-        objects.append((str(key), body[offset : offset + size]))
+    for key, size, is_record in facts:
+        objects.append((key, body[offset : offset + size], is_record))
         offset += size
     return objects, start + head_size + body_size
 

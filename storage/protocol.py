@@ -12,7 +12,7 @@ it was or as it was to be.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import FileIO
@@ -173,6 +173,10 @@ class Sweeper(Protocol):
         ...
 
 
+Chooser = Callable[[Objects], Collection[str]]
+"""Chooses records to restore, by key."""
+
+
 class Recovered(NamedTuple):
     """What ended processes left unfinished: objects put into place, and the names of journals with damage inside."""
 
@@ -184,8 +188,12 @@ class Recovered(NamedTuple):
 class Recoverer(Protocol):
     """A backend in which a power cut leaves batches that are durable and not yet in their places."""
 
-    def recover(self) -> Recovered:
-        """Put everything into its place; blocking, before anything is read. Other processes may be at work."""
+    def recover(self, choose: Chooser) -> Recovered:
+        """Put everything into its place; blocking, before anything is read. Other processes may be at work.
+
+        `choose` gets the records (key and bytes) that a machine which was restarted has lost from their places, and
+        returns the keys of those that are to be restored: others were discarded, or belong to another history.
+        """
         ...
 
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 Objects = Sequence[tuple[str, bytes]]
 """Keys and bytes of objects."""
 
+_LAPSED = "the right to write has ended before it was renewed; nothing was stored; try again"
+
 _MAY_BE_STORED = "the change may be stored: storage did not say, or the database did not; look before repeating"
 
 GROUP = 64
@@ -85,7 +87,7 @@ class Database:
         self._marker = _make_marker(self.engine) if sink is not None else None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._coming = 0
-        self.may_discard: Callable[[], bool] = lambda: True
+        self.may_write: Callable[[], bool] = lambda: True
         self._writer: threading.Thread | None = None
         self._reader: Connection | None = None
         self._driver: Any = None
@@ -257,11 +259,23 @@ class Database:
         """Make the group's blobs and segments durable. Raises StorageError."""
         if self._sink is None or self._marker is None:
             raise AssertionError("changes were recorded in a database that has no storage behind it")
-        noted += [key for key, _ in records]
-        self._marker.note(revision, noted)
-        self._marker.clear_in(connection)
+        if not self.may_write():  # it was asked when the requests came, and this process may have stood still since
+            raise AppError(Kind.UNAVAILABLE, _LAPSED, retry_after=10)
+        keys = [key for key, _ in records]
+        noted += keys
+        self._marker.note(revision, keys)
         blobs = {key: content for job in group if job.has_changes for key, content in job.blobs}
-        self._sink.write_batch(list(blobs.items()), records)
+        try:
+            self._sink.write_batch(list(blobs.items()), records)
+            self._marker.clear_in(connection)  # fails where the server has ended the session, and its lock, meanwhile
+        except Exception:
+            # Here, not after the rollback: another process's transaction would come between.
+            self._sink.discard(keys)
+            self._marker.note(revision, [])
+            noted.clear()
+            raise
+        if not self.may_write():  # another catalogue may have read the segments, and gone on from them
+            raise may_be_stored(AppError(Kind.UNAVAILABLE, _LAPSED))
 
     def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> bool:
         """Remove the segments of a commit that was under way when its process ended: it was never acknowledged.
@@ -270,7 +284,7 @@ class Database:
         have gone on from them.
         """
         left = marker.find(connection, revision)
-        if not left or not self.may_discard():
+        if not left or not self.may_write():
             return False
         assert self._sink is not None
         self._sink.discard(left)

@@ -22,9 +22,10 @@ from app.services.ledger import Ledger
 from app.services.ledger_check import LedgerCheck
 from app.services.museum import MuseumFiles
 from app.services.readiness import Readiness, Refusal, State
+from app.services.recovery import recover
 from app.services.replay import Replay
 from app.services.tenure import Tenure
-from storage import StorageDenied, StorageError, StorageFull
+from storage import Recoverer, StorageDenied, StorageError, StorageFull
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Opening:
         self._replay = replay
         self._museum = museum
         self._readiness = readiness
+        self._storage = readiness.storage
         self._tenure = tenure
         self._check = check
         self._runs = False
@@ -181,6 +183,7 @@ class Opening:
         except (StorageDenied, StorageFull) as error:
             trouble = error  # reads need no right to write, but all that the ledger says
         if until:
+            await self._recover()
             await self._ledger.flush()
         await self._replay.run(set_aside=until > 0)
         await self._check.settle(self._replay.folders, may_write=until > 0)
@@ -191,6 +194,11 @@ class Opening:
             until = await self._tenure.take()
         self._note(until)
         return until > 0
+
+    async def _recover(self) -> None:
+        """Put into place what a crash left in journals: nothing may be written while some of it is missing."""
+        if isinstance(self._storage, Recoverer):
+            await asyncio.to_thread(recover, self._storage)
 
     def _note(self, until: float) -> None:
         """Note until when this process may write."""

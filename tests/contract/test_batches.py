@@ -79,6 +79,12 @@ def write_and_die(folder: Path, batches: int) -> Path:
     return journal
 
 
+def restart_machine(folder: Path) -> None:
+    """Let journals look as if they were of an earlier start of the machine."""
+    for journal in list_journals(folder):
+        journal.rename(journal.with_name(f"0123456789ab-{journal.name[-24:]}"))
+
+
 def list_journals(folder: Path) -> list[Path]:
     return sorted((folder / JOURNAL).glob("*"))
 
@@ -93,7 +99,7 @@ def lose_places(folder: Path) -> None:
 async def recovered(folder: Path) -> tuple[int, tuple[str, ...], dict[str, bytes]]:
     storage = FilesystemStorage(folder)
     try:
-        found = storage.recover()
+        found = storage.recover(lambda records: [key for key, _ in records])
         return found.objects, found.damaged, await read_all(storage)
     finally:
         storage.close()
@@ -102,6 +108,7 @@ async def recovered(folder: Path) -> tuple[int, tuple[str, ...], dict[str, bytes
 async def test_what_a_crash_left_in_a_journal_is_put_into_place(tmp_path: Path) -> None:
     write_and_die(tmp_path, 5)
     lose_places(tmp_path)
+    restart_machine(tmp_path)
     objects, damaged, there = await recovered(tmp_path)
     assert (objects, damaged, len(there)) == (10, (), 10)
     assert there[".chartroom/blobs/sha256/ab/3"] == b"blob 3"
@@ -124,6 +131,7 @@ async def test_a_batch_that_was_cut_off_was_never_acknowledged(tmp_path: Path, c
     journal = write_and_die(tmp_path, 3)
     lose_places(tmp_path)
     os.truncate(journal, journal.stat().st_size - cut)
+    restart_machine(tmp_path)
     objects, damaged, there = await recovered(tmp_path)
     assert (objects, damaged) == (4, ())
     assert "r/2" not in there
@@ -136,6 +144,8 @@ async def test_damage_in_the_middle_is_named_and_costs_its_own_batch_only(tmp_pa
     at = content.index(b"blob 1")
     content[at : at + 6] = b"BLOB 1"
     journal.write_bytes(content)
+    restart_machine(tmp_path)
+    (journal,) = list_journals(tmp_path)
     objects, damaged, there = await recovered(tmp_path)
     assert (objects, damaged) == (6, (journal.name,))
     assert [f"r/{number}" in there for number in range(4)] == [True, False, True, True]
@@ -160,6 +170,14 @@ async def test_a_record_that_an_ended_process_left_does_not_come_back(tmp_path: 
     storage.discard(["r/1"])
     storage.close()
     assert "r/1" not in (await recovered(tmp_path))[2]
+
+
+async def test_while_the_machine_runs_a_record_that_is_not_in_its_place_stays_away(tmp_path: Path) -> None:
+    """Its process ended before it was put there, or another one discarded it: it was never acknowledged."""
+    write_and_die(tmp_path, 2)
+    (tmp_path / "r" / "1").unlink()
+    objects, damaged, there = await recovered(tmp_path)
+    assert (objects, damaged, "r/0" in there, "r/1" in there) == (0, (), True, False)
 
 
 async def test_closing_leaves_plain_files_and_no_journal(filesystem: FilesystemStorage, tmp_path: Path) -> None:
