@@ -52,10 +52,11 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment that was read back: its header, and its changes, oldest first."""
+    """A segment that was read back: its header, its changes, oldest first, and its key where that is known."""
 
     header: Header
     changes: tuple[dict[str, Any], ...]
+    key: str = ""
 
 
 def blob_key(digest: str) -> str:

@@ -182,6 +182,9 @@ class Opening:
             until = await self._tenure.take()
         except (StorageDenied, StorageFull) as error:
             trouble = error  # reads need no right to write, but all that the ledger says
+        # What a process that ended has noted and stored until now is seen by this replay; what others note from now on
+        # is found by the writer (app/db/marker.py).
+        await self._database.write(lambda transaction: None)
         if until:
             await self._recover()
             await self._ledger.flush()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ from app.services.backup_state import refuse_unfinished
 from app.services.ledger_names import Folder, Folders
 from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
-from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
+from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUnavailable
 
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
@@ -107,13 +107,13 @@ class Replay:
                 replayed += len(more)
                 waiting += more
                 if len(waiting) >= _BATCH:
-                    await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting))
+                    await self._database.write(partial(self._apply_all, segments=waiting))
                     waiting = []
         # Only now, and with the last of them: whoever reads asks for what came after the newest revision that they
         # know, and repositories come here in no order.
         last = max((named.name.revision for segments in folders.values() for named in segments), default=0)
         if waiting or last > newest:
-            await self._database.write(partial(_apply_all, aside=self._aside, segments=waiting, newest=last))
+            await self._database.write(partial(self._apply_all, segments=waiting, newest=last))
         if replayed:
             _log.info("ledger replayed", segments=replayed)
         return replayed
@@ -204,10 +204,21 @@ class Replay:
                 raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
             return (await self._database.write(partial(_restore, aside=self._aside, lines=file))).result
 
+    def _apply_all(self, transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
+        for segment in segments:
+            if segment.header.revision >= transaction.revision and self._is_gone(segment.key):
+                # It was listed, and then another process found that it was never committed, and removed it.
+                raise AppError(Kind.UNAVAILABLE, "the ledger changed while it was read; try again", retry_after=2)
+            _apply(transaction, segment, self._aside)
+        repositories.raise_revision(transaction.connection, newest)
+
+    def _is_gone(self, key: str) -> bool:
+        return isinstance(self._storage, LocalFiles) and not self._storage.path(key).exists()
+
     async def _read(self, named: _Named) -> Segment:
         try:
             content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
-            return read_segment(named.name, content)
+            return replace(read_segment(named.name, content), key=named.key)
         except (ObjectNotFound, StorageUnavailable):
             raise
         except (ValueError, KeyError, TypeError, StorageError) as error:
@@ -260,12 +271,6 @@ def _list_revisions(connection: Connection) -> tuple[dict[str, _Known], int]:
     rows = repositories.list_since(connection, -1)
     known = {repository_folder(row.path): _Known(row.revision, row.commit) for row in rows}
     return known, repositories.get_newest(connection)[1]
-
-
-def _apply_all(transaction: Transaction, *, aside: SetAside, segments: list[Segment], newest: int = 0) -> None:
-    for segment in segments:
-        _apply(transaction, segment, aside)
-    repositories.raise_revision(transaction.connection, newest)
 
 
 def _restore(transaction: Transaction, *, aside: SetAside, lines: Iterable[bytes]) -> _Known:
