@@ -267,6 +267,10 @@ class Database:
         blobs = {key: content for job in group if job.has_changes for key, content in job.blobs}
         try:
             self._sink.write_batch(list(blobs.items()), records)
+            if not self.may_write():
+                # This process stood still while it stored. Another catalogue has most likely gone on without these
+                # segments; if it did read them, its database writes its ledger again at its next start.
+                raise may_be_stored(AppError(Kind.UNAVAILABLE, _LAPSED))
             self._marker.clear_in(connection)  # fails where the server has ended the session, and its lock, meanwhile
         except Exception:
             # Here, not after the rollback: another process's transaction would come between.
@@ -274,8 +278,6 @@ class Database:
             self._marker.note(revision, [])
             noted.clear()
             raise
-        if not self.may_write():  # another catalogue may have read the segments, and gone on from them
-            raise may_be_stored(AppError(Kind.UNAVAILABLE, _LAPSED))
 
     def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> bool:
         """Remove the segments of a commit that was under way when its process ended: it was never acknowledged.
