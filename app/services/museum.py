@@ -84,8 +84,9 @@ class MuseumFiles:
         await self._settle_all(state)
         await Signatures(self._database, self._storage, self._charts, self._ledger, self._parallel).settle(state)
         await self._save(state, state.now.values())
-        for key in state.saved.keys() - state.now.keys():
-            await self._forget(state, key)
+        if not state.is_moving:
+            for key in state.saved.keys() - state.now.keys():
+                await self._forget(state, key)
         await self._mark_scanned()
         return state.scanned
 
@@ -123,7 +124,8 @@ class MuseumFiles:
         try:
             content = await read_all(self._storage, stat.key)
         except ObjectNotFound:
-            state.now.pop(stat.key, None)  # it vanished while we looked: the next pass sees it
+            state.now.pop(stat.key, None)
+            state.is_moving = True
             return
         digest = hashlib.sha256(content).hexdigest()
         moment = times.from_datetime(stat.modified)
@@ -179,7 +181,7 @@ class MuseumFiles:
         try:
             if decision.file is not None:
                 await self._publish(state, decision)
-            elif decision.removes:
+            elif decision.removes and not state.is_moving:
                 await self._ledger.write(partial(followed.withdraw, group=group, digest=decision.removes))
                 state.scanned.withdrawn += 1
         except _Blocked:

@@ -44,6 +44,7 @@ class Pass:
     touched: set[Group] = field(default_factory=set)
     listed: dict[str, asyncio.Task[dict[str, Listed]]] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)  # keys of files whose name another chart has
+    is_moving: bool = False  # a file vanished, perhaps to another name: the next pass removes
     scanned: Scanned = field(default_factory=Scanned)
     _before: dict[Group, list[MuseumFile]] = field(default_factory=dict)
 
