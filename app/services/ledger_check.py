@@ -60,6 +60,7 @@ class LedgerCheck:
         self._ledger = ledger
         self._snapshots = Snapshots(database, storage)
         self._told: set[tuple[str, str]] = set()
+        self._is_surveyed = False
         self.written: list[str] = []
         """What was written again from the database, in words."""
 
@@ -71,7 +72,8 @@ class LedgerCheck:
         rows = await self._database.read(_read_rows)
         if not folders and not rows.repositories:
             await self._refuse_blobs_without_ledger(opened=rows.catalogue.scanned)
-        if not rows.catalogue.scanned:
+        if not rows.catalogue.scanned and (may_write or not self._is_surveyed):
+            self._is_surveyed = True  # a server that only reads looks again every two seconds
             await self._name_unrecorded(folders)
         lost = await self._find_lost(folders, rows)
         if lost and may_write:
@@ -220,5 +222,5 @@ def _compare(folder: Folder, row: RepositoryRow, marks: list[int]) -> str:
 
 
 def _read_rows(connection: Connection) -> _Rows:
-    found = [row for row in repositories.list_since(connection, -1) if row.revision]
+    found = repositories.list_since(connection, 0)
     return _Rows(repositories.get_catalogue(connection), found, repositories.list_marks(connection))

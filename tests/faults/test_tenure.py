@@ -15,9 +15,11 @@ import orjson
 import pytest
 import structlog
 
+from app.domain.ledger import BLOBS, ROOT
 from app.jobs import schedule
 from app.services import tenure
 from app.wiring import House
+from storage import ObjectStat
 from storage.filesystem import FilesystemStorage
 from tests.api.wire import push
 from tests.charts import make_chart
@@ -83,6 +85,30 @@ async def test_the_second_catalogue_only_reads_and_follows_the_first(tmp_path: P
                 assert (await second.get("/org/charts/during-0.1.0.tgz")).content == content
                 await until(lambda: is_empty(second))
         await assert_works(first)
+
+
+async def test_the_second_lists_all_blobs_once_however_often_it_looks(
+    open_pod: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    scan = FilesystemStorage.scan
+
+    def record(storage: FilesystemStorage, prefix: str = "") -> AsyncIterator[ObjectStat]:
+        listed.append(prefix)
+        return scan(storage, prefix)
+
+    async with open_pod("first") as (first, _house):
+        await push(first, make_chart("before"))
+        monkeypatch.setattr(FilesystemStorage, "scan", record)
+        async with open_pod("second") as (second, _other):
+            await push(first, make_chart("during"))
+            assert await until(lambda: lists(second, "", "during-0.1.0.tgz")) < 10
+
+            async def has_looked_often() -> bool:
+                return listed.count(ROOT) > 5
+
+            await until(has_looked_often)
+    assert listed.count(BLOBS) == 1
 
 
 def assert_names_the_lease(message: str, tmp_path: Path) -> None:
