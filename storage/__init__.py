@@ -19,6 +19,7 @@ from storage.protocol import (
     Storage,
     Sweeper,
 )
+from storage.reading import read_all
 
 __all__ = [
     "CHUNK",
@@ -42,4 +43,5 @@ __all__ = [
     "StorageFull",
     "StorageUnavailable",
     "Sweeper",
+    "read_all",
 ]

@@ -33,7 +33,6 @@ from app.services.backup_state import (
     Identity,
     Lock,
     Manifest,
-    find_rest,
     read_identity,
     read_manifest,
     refuse_unfinished,
@@ -152,7 +151,8 @@ class Backup:
 
 async def refuse_server(storage: Storage, what: str) -> None:
     """Raise AppError UNAVAILABLE while a server has the right to write to a storage. Raises StorageError."""
-    rest = await find_rest(storage, tenure.KEY, tenure.SECONDS)
-    if rest:
+    holder = await tenure.find_holder(storage)
+    if holder is not None:
+        rest = holder.expires - time.time()
         text = f"a server writes to {what} ({tenure.KEY}): stop it first, or wait {rest:.0f} s if it was killed"
         raise AppError(Kind.UNAVAILABLE, text)

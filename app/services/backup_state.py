@@ -22,7 +22,7 @@ import orjson
 
 from app.errors import AppError, Kind
 from app.services.ledger_listing import Listing, hash_names
-from storage import CHUNK, ObjectNotFound, ObjectStat, Storage, StorageError
+from storage import CHUNK, ObjectNotFound, ObjectStat, Storage, StorageError, read_all
 
 IDENTITY = ".chartroom/store.json"
 MANIFEST = ".chartroom/backup.jsonl"
@@ -79,7 +79,7 @@ async def write_identity(storage: Storage, identity: Identity) -> None:
 async def read_manifest(storage: Storage) -> Manifest | None:
     """Return a backup's manifest, None if there is none. Raises AppError FAULT for a damaged one, StorageError."""
     try:
-        content = b"".join([chunk async for chunk in await storage.open(MANIFEST)])
+        content = await read_all(storage, MANIFEST)
     except ObjectNotFound:
         return None
     try:
@@ -184,27 +184,22 @@ class Lock:
 
 
 async def find_lock(storage: Storage) -> float:
-    """Return for how many seconds a lock still holds, 0 if none does. Raises StorageError."""
-    return await find_rest(storage, LOCK, LOCK_SECONDS)
+    """Return for how many seconds a lock still holds, 0 if none does. Raises StorageError.
 
-
-async def find_rest(storage: Storage, key: str, most: float) -> float:
-    """Return how many seconds are left until the `expires` (seconds since 1970) of an object, `most` at most.
-
-    One that ends later than two times `most` from now is invalid and holds nothing. Raises StorageError.
+    One that ends later than two times LOCK_SECONDS from now is invalid and holds nothing.
     """
-    facts = await _read_object(storage, key)
+    facts = await _read_object(storage, LOCK)
     try:
         rest = float(facts["expires"]) - time.time() if facts is not None else 0.0
     except (KeyError, TypeError, ValueError):
         return 0.0
-    return min(rest, most) if 0 < rest <= 2 * most else 0.0
+    return min(rest, LOCK_SECONDS) if 0 < rest <= 2 * LOCK_SECONDS else 0.0
 
 
 async def _read_object(storage: Storage, key: str) -> dict[str, Any] | None:
     """Return a small JSON object, None if it is not there, an empty one if it cannot be read."""
     try:
-        found = orjson.loads(b"".join([chunk async for chunk in await storage.open(key)]))
+        found = orjson.loads(await read_all(storage, key))
     except ObjectNotFound:
         return None
     except ValueError:

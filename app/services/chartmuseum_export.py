@@ -28,7 +28,7 @@ from app.errors import AppError, Kind
 from app.services.chartmuseum_plan import Known, Plan, Planner, Seen, Wanted, list_wanted
 from app.services.checked import Lost, read_checked
 from app.services.file_times import set_time
-from storage import ObjectNotFound, Storage, StorageError, StorageFull, StorageUnavailable
+from storage import ObjectNotFound, Storage, StorageError, StorageFull, StorageUnavailable, read_all
 
 _BATCH = 16  # files written at once
 _LEASE = "rescan"
@@ -157,7 +157,7 @@ class ChartMuseumExport:
     async def _read_manifest(self) -> Known:
         known: Known = {}
         try:
-            content = b"".join([chunk async for chunk in await self._target.open(CHARTMUSEUM_MANIFEST)])
+            content = await read_all(self._target, CHARTMUSEUM_MANIFEST)
         except ObjectNotFound:
             return known
         for line in content.splitlines():

@@ -29,11 +29,11 @@ from app.services.followed import Decision
 from app.services.history import read_history
 from app.services.ledger import Ledger
 from app.services.parcels import Contents, Parcel
-from app.services.passes import Pass, Scanned, gather, read_all
+from app.services.passes import Pass, Scanned, gather
 from app.services.policy import UNLIMITED
 from app.services.review import review
 from app.services.signatures import Signatures
-from storage import ObjectNotFound, ObjectStat, Storage
+from storage import ObjectNotFound, ObjectStat, Storage, read_all
 
 OURS = ".chartroom/"
 _INDEXES = ("index-cache.yaml", "index.yaml")  # where `created` is found, the first that lists the file

@@ -12,7 +12,7 @@ from app.db.museum import Group, MuseumFile
 from app.domain import times
 from app.domain.foreign import Listed
 from app.services.history import History
-from storage import ObjectStat, Storage
+from storage import ObjectStat
 
 T = TypeVar("T")
 
@@ -88,11 +88,6 @@ def _by_group(files: dict[str, MuseumFile]) -> dict[Group, list[MuseumFile]]:
         if file.group is not None:
             groups[file.group].append(file)
     return groups
-
-
-async def read_all(storage: Storage, key: str) -> bytes:
-    """Return an object's bytes. Raises StorageError."""
-    return b"".join([chunk async for chunk in await storage.open(key)])
 
 
 async def gather(parallel: int, work: Callable[[T], Awaitable[object]], items: list[T]) -> list[object]:

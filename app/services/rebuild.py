@@ -5,12 +5,9 @@ What was known of followed files is kept where the old database has it; else the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-import orjson
 from sqlalchemy import Connection
 
 from app.db import ledger, rebuild, repositories
@@ -22,7 +19,7 @@ from app.services import tenure
 from app.services.replay import Replay
 from app.services.set_aside import SetAside
 from app.services.unknown import survey_blobs
-from storage import ObjectNotFound, Recoverer, Storage
+from storage import Recoverer, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ async def flush_outbox(connection: Connection, storage: Storage) -> None:
 
     Not if another catalogue has the store: they would fork its ledger, and none of them was acknowledged.
     """
-    holder = await _read_holder(storage)
-    if holder is not None and holder["catalogue"] != repositories.get_catalogue(connection).identity:
+    holder = await tenure.find_holder(storage)
+    if holder is not None and holder.catalogue != repositories.get_catalogue(connection).identity:
         return
     for row in ledger.list_waiting(connection):
         await storage.put(row.key, row.content)
@@ -49,18 +46,9 @@ async def flush_outbox(connection: Connection, storage: Storage) -> None:
 
 async def hand_over(storage: Storage, old: str, new: str) -> None:
     """Let the new catalogue write at once where the old one might: else it waits until that lease has ended."""
-    holder = await _read_holder(storage)
-    if holder is not None and holder["catalogue"] == old:
-        await storage.put(tenure.KEY, orjson.dumps({**holder, "catalogue": new}))
-
-
-async def _read_holder(storage: Storage) -> dict[str, Any] | None:
-    """Answer the lease of the catalogue that has the store, None if nobody has."""
-    try:
-        content = b"".join([chunk async for chunk in await storage.open(tenure.KEY)])
-        return dict(orjson.loads(content)) if tenure.parse_lease(content).expires > time.time() else None
-    except (ObjectNotFound, ValueError):  # what is not valid binds no catalogue
-        return None
+    holder = await tenure.find_holder(storage)
+    if holder is not None and holder.catalogue == old:
+        await storage.put(tenure.KEY, replace(holder, catalogue=new).render())
 
 
 async def fill(database: Database, storage: Storage) -> Rebuilt:

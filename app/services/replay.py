@@ -40,7 +40,7 @@ from app.services.backup_state import refuse_unfinished
 from app.services.ledger_names import Folder, Folders
 from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
-from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUnavailable
+from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUnavailable, read_all
 
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
@@ -169,7 +169,7 @@ class Replay:
                 await self._storage.stat(blob_key(digest))
             except ObjectNotFound:
                 if self._set_aside:
-                    content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
+                    content = await read_all(self._storage, named.key)
                     await self._storage.put(f"{named.key}{_ASIDE}", content)
                     await self._storage.delete(named.key)
                     _log.error(
@@ -217,7 +217,7 @@ class Replay:
 
     async def _read(self, named: _Named) -> Segment:
         try:
-            content = b"".join([chunk async for chunk in await self._storage.open(named.key)])
+            content = await read_all(self._storage, named.key)
             return replace(read_segment(named.name, content), key=named.key)
         except (ObjectNotFound, StorageUnavailable):
             raise

@@ -25,9 +25,9 @@ from app.services import followed
 from app.services.charts import Charts, Outcome
 from app.services.ledger import Ledger
 from app.services.parcels import Parcel
-from app.services.passes import Pass, gather, read_all
+from app.services.passes import Pass, gather
 from app.services.policy import UNLIMITED
-from storage import ObjectNotFound, ObjectStat, Storage
+from storage import ObjectNotFound, ObjectStat, Storage, read_all
 
 _log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ import math
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ import structlog
 from app.db import leases, repositories
 from app.db.session import Database
 from app.db.transaction import Transaction
-from storage import ObjectNotFound, Storage, StorageError
+from storage import ObjectNotFound, Storage, StorageError, read_all
 
 KEY = ".chartroom/lease.json"
 SECONDS = 30.0
@@ -59,12 +59,20 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What lies under `KEY`. `expires` is in seconds since 1970; older versions named neither host nor process."""
+    """What lies under `KEY`. `expires` is in seconds since 1970, `seconds` how long it lasts by its own account.
+
+    Older versions named neither `seconds` (0) nor host nor process.
+    """
 
     catalogue: str
     expires: float
     host: str = ""
     process: int = 0
+    seconds: float = 0.0
+
+    def render(self) -> bytes:
+        """Return its bytes."""
+        return orjson.dumps(asdict(self))
 
     def __str__(self) -> str:
         until = datetime.fromtimestamp(self.expires, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -85,13 +93,13 @@ def parse_lease(content: bytes, seconds: float = SECONDS) -> Lease:
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(catalogue, str) or isinstance(expires, bool) or not isinstance(expires, (int, float)):
         raise ValueError("catalogue must be a text and expires a number of seconds since 1970")
-    longest = 2 * max(seconds, _declared(facts))
+    declared = _declared(facts)
+    longest = 2 * max(seconds, declared)
     if not math.isfinite(expires) or not 0 <= expires <= time.time() + longest:
         raise ValueError(f"expires is {expires}, but a lease ends within {longest:g} s from now; look at the clocks")
     host, process = facts.get("host"), facts.get("process")
-    return Lease(
-        catalogue, expires, host[:255] if isinstance(host, str) else "", process if isinstance(process, int) else 0
-    )
+    host = host[:255] if isinstance(host, str) else ""
+    return Lease(catalogue, expires, host, process if isinstance(process, int) else 0, declared)
 
 
 def _declared(facts: dict[str, Any]) -> float:
@@ -100,6 +108,24 @@ def _declared(facts: dict[str, Any]) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return 0.0
     return seconds if 0 < seconds <= MOST_SECONDS else 0.0
+
+
+async def read_lease(storage: Storage, seconds: float = SECONDS) -> Lease | None:
+    """Return the lease that lies in a store, ended or not; None if there is none. Raises what `parse_lease` raises."""
+    try:
+        content = await read_all(storage, KEY)
+    except ObjectNotFound:
+        return None
+    return parse_lease(content, seconds)
+
+
+async def find_holder(storage: Storage) -> Lease | None:
+    """Return the lease of the catalogue that may write to a store now; None if none may. Raises StorageError."""
+    try:
+        lease = await read_lease(storage)
+    except ValueError:  # what is not valid binds no catalogue
+        return None
+    return lease if lease is not None and lease.expires > time.time() else None
 
 
 class Tenure:
@@ -171,21 +197,14 @@ class Tenure:
 
     async def _read(self) -> Lease | None:
         try:
-            content = b"".join([chunk async for chunk in await self._storage.open(KEY)])
-        except ObjectNotFound:
-            return None
-        try:
-            return parse_lease(content, self.term.seconds)
+            return await read_lease(self._storage, self.term.seconds)
         except ValueError as error:
             _log.warning("the store's lease is not valid: it is replaced", lease=self.place, reason=str(error))
             return None
 
     async def _write(self, expires: float) -> None:
-        facts = {
-            "catalogue": self._identity, "expires": expires, "seconds": self.term.seconds,
-            "host": socket.gethostname(), "process": os.getpid(),
-        }  # fmt: skip
-        await self._storage.put(KEY, orjson.dumps(facts))
+        lease = Lease(self._identity, expires, socket.gethostname(), os.getpid(), self.term.seconds)
+        await self._storage.put(KEY, lease.render())
 
     # ---------------------------------------------------------------------------------------- in the database
 

@@ -20,7 +20,7 @@ from app.errors import AppError
 from app.services import faces
 from app.services.ledger import Ledger
 from app.services.parcels import Content, Parcel, Parcels
-from storage import ObjectNotFound, Storage
+from storage import ObjectNotFound, Storage, read_all
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Upgrade:
     async def _read(self, parcels: Parcels, row: VersionRow) -> Content | None:
         """Read a chart's archive; None if it is lost, or was taken in by rules that no longer hold."""
         try:
-            content = b"".join([chunk async for chunk in await self._storage.open(blob_key(row.digest))])
+            content = await read_all(self._storage, blob_key(row.digest))
             chart, _ = await parcels.read(Parcel(content, filename=row.filename, created=row.created))
         except (ObjectNotFound, AppError):
             return None

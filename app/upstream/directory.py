@@ -15,7 +15,7 @@ from app.domain import times
 from app.domain.foreign import Listed, list_foreign_index, url_filename
 from app.errors import AppError, Kind
 from app.upstream.protocol import Offer
-from storage import Closeable, InlineReader, ObjectNotFound, ObjectStat, Storage
+from storage import Closeable, InlineReader, ObjectNotFound, ObjectStat, Storage, read_all
 
 _OURS = ".chartroom"
 _INDEXES = ("index.yaml", "index-cache.yaml")  # the last one that lists a file wins: ChartMuseum's own
@@ -66,7 +66,7 @@ class Directory:
         return content
 
     async def _read_index(self, key: str) -> list[Listed]:
-        content = b"".join([chunk async for chunk in await self._storage.open(key)])
+        content = await read_all(self._storage, key)
         try:
             return await asyncio.to_thread(list_foreign_index, content)
         except ValueError:

@@ -168,9 +168,10 @@ def test_a_backup_with_a_torn_ledger_changes_nothing(stores: Stores, backup: str
     assert not files_of(store.storage, ".")
 
 
-def test_a_running_server_is_not_restored_under(stores: Stores, backup: str) -> None:
+@pytest.mark.parametrize("lease", ["0", "90s", "10m"])
+def test_a_running_server_is_not_restored_under(stores: Stores, backup: str, lease: str) -> None:
     store = stores.make("sqlite")
-    with store.serve():
+    with store.serve(CHARTROOM_LEASE=lease):
         said = store.run("restore", backup)
         assert (said.code, "a server writes to the storage" in said.text) == (2, True)
         assert "stop it first" in said.text
