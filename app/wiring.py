@@ -29,7 +29,7 @@ from app.services.charts import Charts
 from app.services.collect import Collector, Terms
 from app.services.counts import Counts
 from app.services.indexes import Indexes
-from app.services.ledger import Ledger
+from app.services.ledger import Ledger, list_followed
 from app.services.ledger_check import LedgerCheck
 from app.services.listing import Listing
 from app.services.museum import MuseumFiles
@@ -128,6 +128,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     revisions = Revisions(database)
     readiness = Readiness(store)
     database.may_write = lambda: time.monotonic() <= readiness.may_write_until
+    database.list_followed = partial(list_followed, store)
     charts = Charts(database, store, ledger, _rules(settings))
     base_url = f"{settings.chart_url}{settings.context_path}" if settings.chart_url else ""
     indexes = Indexes(
@@ -160,7 +161,7 @@ def build_house(settings: Settings, *, storage: Storage | None = None) -> House:
     check = LedgerCheck(database, store, ledger)
     opening = Opening(database, ledger, replay, museum, readiness, tenure, check, holder=holder)
     terms = Terms(settings.gc_grace, settings.upload_expiry, settings.gc_untagged)
-    collector = Collector(database, store, ledger, uploads, terms, check.find_unreplayed)
+    collector = Collector(database, store, ledger, uploads, terms, check.find_difference)
     schedule = Schedule(
         opening, Snapshots(database, store), workers, collector,
         rescan_seconds=settings.cache_interval, collect_seconds=settings.gc_interval,

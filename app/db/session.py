@@ -12,7 +12,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -40,6 +40,9 @@ GROUP = 64
 
 CLOSE_SECONDS = 5.0
 """How long the end of a process waits for the transaction that runs."""
+
+_LOOK_SECONDS = 30.0
+"""How long a writer that stood still waits to learn what others made of its segments."""
 
 GATHER_SECONDS = 0.002
 """How long a commit waits for writes that were announced; as Postgres's commit_delay: a wait that saves a sync."""
@@ -75,8 +78,16 @@ class _Job:
     has_changes: bool = False
 
 
+async def _list_none(_records: Objects) -> Collection[str]:
+    return ()
+
+
 class Database:
-    """One engine, one writer thread. `start` before use, `close` at the end."""
+    """One engine, one writer thread. `start` before use, `close` at the end.
+
+    `may_write` is asked before segments are stored and after. Where it says no then, `list_followed` returns the keys
+    of those that another catalogue has read and written after: they stay, though this commit fails.
+    """
 
     def __init__(self, url: str, sink: Sink | None = None) -> None:
         parsed = make_url(url)
@@ -88,6 +99,7 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._coming = 0
         self.may_write: Callable[[], bool] = lambda: True
+        self.list_followed: Callable[[Objects], Awaitable[Collection[str]]] = _list_none
         self._writer: threading.Thread | None = None
         self._reader: Connection | None = None
         self._driver: Any = None
@@ -268,16 +280,23 @@ class Database:
         try:
             self._sink.write_batch(list(blobs.items()), records)
             if not self.may_write():
-                # This process stood still while it stored. Another catalogue has most likely gone on without these
-                # segments; if it did read them, its database writes its ledger again at its next start.
                 raise may_be_stored(AppError(Kind.UNAVAILABLE, _LAPSED))
             self._marker.clear_in(connection)  # fails where the server has ended the session, and its lock, meanwhile
         except Exception:
             # Here, not after the rollback: another process's transaction would come between.
-            self._sink.discard(keys)
+            followed = () if self.may_write() else self._ask_who_follows(group[0].loop, records)
+            self._sink.discard([key for key in keys if key not in followed])
             self._marker.note(revision, [])
             noted.clear()
             raise
+
+    def _ask_who_follows(self, loop: asyncio.AbstractEventLoop, records: Objects) -> Collection[str]:
+        """Return the keys of those segments that another catalogue went on from while this process stood still."""
+
+        async def ask() -> Collection[str]:
+            return await self.list_followed(records)
+
+        return asyncio.run_coroutine_threadsafe(ask(), loop).result(_LOOK_SECONDS)
 
     def _discard_left(self, connection: Connection, revision: int, marker: Marker) -> bool:
         """Remove the segments of a commit that was under way when its process ended: it was never acknowledged.

@@ -71,14 +71,14 @@ class Collector:
 
     def __init__(
         self, database: Database, storage: Storage, ledger: Ledger, uploads: Uploads, terms: Terms,
-        find_unreplayed: Callable[[], Awaitable[str]],
+        find_difference: Callable[[], Awaitable[str]],
     ) -> None:  # fmt: skip
         self._database = database
         self._storage = storage
         self._ledger = ledger
         self._uploads = uploads
         self._terms = terms
-        self._find_unreplayed = find_unreplayed
+        self._find_difference = find_difference
 
     async def run(self, *, dry_run: bool = False, force: bool = False) -> Collected:
         """Collect once; with `force` also where a collection stops, and unknown blobs before their time.
@@ -102,7 +102,7 @@ class Collector:
 
     async def _look_around(self, found: Collected, *, dry_run: bool, force: bool) -> Survey:
         """Count what no record ever named, and stop where that means that records are missing."""
-        why = await self._find_unreplayed()
+        why = await self._find_difference()
         survey = await survey_blobs(self._storage, self._database)
         if not why and survey.mostly_unknown:
             await self._wait_for_records(survey)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from app.db import ledger
 from app.db.session import Database, Objects, T
 from app.db.transaction import Transaction
-from storage import Storage
+from app.domain.ledger import Header, read_header, repository_folder
+from app.services.ledger_names import Folder, list_folders
+from storage import ObjectNotFound, Storage, read_all
 
 
 class Ledger:
@@ -32,3 +34,24 @@ class Ledger:
         if rows:
             last = rows[-1].id
             await self._database.write(lambda transaction: ledger.remove_stored(transaction.connection, last))
+
+
+async def list_followed(storage: Storage, records: Objects) -> set[str]:
+    """Return the keys of those segments (key and bytes) that another segment was written after. Raises StorageError."""
+    return {key for key, content in records if await _is_followed(storage, _read_header(content))}
+
+
+async def _is_followed(storage: Storage, header: Header) -> bool:
+    folder = repository_folder(header.repository)
+    chain = (await list_folders(storage, folder)).get(folder, Folder()).chain
+    newer = next((key for revision, key in chain if revision > header.revision), None)
+    if newer is None:
+        return False
+    try:
+        return _read_header(await read_all(storage, newer)).parent == header.commit
+    except ObjectNotFound:  # a snapshot took its place, and the place of what came before
+        return False
+
+
+def _read_header(content: bytes) -> Header:
+    return read_header(content.partition(b"\n")[0])

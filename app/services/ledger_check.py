@@ -83,16 +83,20 @@ class LedgerCheck:
         for row, reason in lost.values():
             await self._rewrite(row, reason, rows.catalogue, may_write=may_write)
 
-    async def find_unreplayed(self) -> str:
-        """Return what the ledger holds and this catalogue has not replayed, in words; "" if nothing.
+    async def find_difference(self) -> str:
+        """Return what the ledger and the database do not both hold, in words; "" if nothing. Raises StorageError."""
+        rows = await self._database.read(_read_rows)  # first: a record lies in the ledger before its rows are committed
+        folders = await list_folders(self._storage)
+        for row, reason in (await self._find_lost(folders, rows)).values():
+            return f"the ledger of {_label(row)} lacks records that this server wrote or read: {reason}"
+        return await self._find_unreplayed(folders)
 
-        Raises StorageError.
-        """
-        unreplayed = await self._list_unreplayed()
+    async def _find_unreplayed(self, folders: Folders) -> str:
+        unreplayed = await self._list_unreplayed(folders)
         for seconds in _SETTLE_SECONDS:
             if unreplayed:
                 await asyncio.sleep(seconds)
-                later = set(await self._list_unreplayed())
+                later = set(await self._list_unreplayed(await list_folders(self._storage)))
                 unreplayed = [key for key in unreplayed if key in later]
         if not unreplayed:
             return ""
@@ -113,9 +117,8 @@ class LedgerCheck:
         await self._rewrite(row, reason, rows.catalogue, may_write=True)
         return True
 
-    async def _list_unreplayed(self) -> list[str]:
-        folders = await list_folders(self._storage)  # first: what is committed meanwhile only makes rows newer
-        rows = await self._database.read(_read_rows)
+    async def _list_unreplayed(self, folders: Folders) -> list[str]:
+        rows = await self._database.read(_read_rows)  # after the listing: what is committed since only makes them newer
         known = {repository_folder(row.path): row.revision for row in rows.repositories}
         found = [key for name, folder in folders.items() for key in list_news(folder, known.get(name, 0))]
         return sorted(found)
@@ -174,7 +177,7 @@ class LedgerCheck:
         return torn
 
     async def _rewrite(self, row: RepositoryRow, reason: str, catalogue: CatalogueRow, *, may_write: bool) -> None:
-        name = f"repository {row.path}" if row.path else "the root repository"
+        name = _label(row)
         if (row.path, reason) not in self._told:  # a server that only reads looks again every two seconds
             self._told.add((row.path, reason))
             text = "the ledger in storage is older than the database, or has a hole"
@@ -219,6 +222,10 @@ def _compare(folder: Folder, row: RepositoryRow, marks: list[int]) -> str:
         return f"it ends at revision {newest}, the database is at {row.revision}" if newest else "there is none"
     missing = [revision for revision in marks if not folder.holds(revision)]
     return f"revision {missing[0]} is missing in it" if missing else ""
+
+
+def _label(row: RepositoryRow) -> str:
+    return f"repository {row.path}" if row.path else "the root repository"
 
 
 def _read_rows(connection: Connection) -> _Rows:

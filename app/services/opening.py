@@ -289,11 +289,11 @@ class Opening:
     # ---------------------------------------------------------------------------------------- scheduled work
 
     async def look_again(self) -> None:
-        """Open the store anew where its ledger holds what this catalogue has neither written nor read."""
+        """Open the store anew where its ledger and this catalogue do not say the same."""
         if time.monotonic() >= self._readiness.may_write_until:
             return  # a catalogue that does not write follows the ledger anyway
-        if why := await self._check.find_unreplayed():
-            _log.error("the ledger is not this server's own: no writes until it is read", reason=why)
+        if why := await self._check.find_difference():
+            _log.error("the ledger and the database differ: no writes until that is settled", reason=why)
             self._readiness.reopen(why)
 
     async def may_take_lease(self) -> bool:

@@ -119,6 +119,31 @@ def test_a_start_writes_what_is_lost_again_before_it_acknowledges(
 
 
 @pytest.mark.parametrize("choose", LOSSES)
+def test_a_running_server_writes_it_again_too(tmp_path: Path, choose: Callable[[list[str]], list[str]]) -> None:
+    place = Place(tmp_path / "store", {"CHARTROOM_GC_INTERVAL": "1s", "CHARTROOM_LEASE": "2s"})
+    with place.serve() as server:
+        fill(server)
+        before = look(server)
+        lose(place, choose)
+        wait_for(lambda: "written again from the database" in server.log.read_text())
+        wait_for(lambda: httpx.get(f"{server.url}/-/ready?write").status_code == 200)
+        assert look(server) == before
+        upload(server, "afterwards")
+        upload(server, "afterwards", repository="org/team")
+        before = look(server)
+    place.lose_database()
+    with place.serve() as server:
+        assert look(server) == before
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("choose", LOSSES)
 def test_verify_names_it_and_repairs_it(tmp_path: Path, choose: Callable[[list[str]], list[str]]) -> None:
     place = Place(tmp_path / "store", {})
     with place.serve() as server:

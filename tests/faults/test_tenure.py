@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +20,7 @@ from app.domain.ledger import BLOBS, ROOT
 from app.jobs import schedule
 from app.services import tenure
 from app.wiring import House
-from storage import ObjectStat
+from storage import Objects, ObjectStat
 from storage.filesystem import FilesystemStorage
 from tests.api.wire import push
 from tests.charts import make_chart
@@ -216,6 +217,60 @@ async def test_an_upload_that_began_before_the_lease_was_lost_is_not_stored(
             assert "the right to write has ended before it was renewed" in error_of(answer)
             await push(second, make_chart("later"))
             await assert_one_chain(other, tmp_path)
+
+
+class StandingStill(FilesystemStorage):
+    """A folder whose writer can be made to stand still, just before or just after the next batch is stored."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.stops = ""
+        self._stopped, self._resumed = threading.Event(), threading.Event()
+
+    def write_batch(self, blobs: Objects, records: Objects) -> None:
+        stops, self.stops = self.stops, ""
+        if stops == "before":
+            self._stand()
+        super().write_batch(blobs, records)
+        if stops == "after":
+            self._stand()
+
+    async def stands(self) -> bool:
+        return self._stopped.is_set()
+
+    def resume(self) -> None:
+        self._resumed.set()
+
+    def _stand(self) -> None:
+        self._stopped.set()
+        assert self._resumed.wait(30)
+
+
+@pytest.mark.parametrize(("stops", "is_stored"), [("before", False), ("after", True)])
+async def test_a_writer_that_stood_still_keeps_what_the_next_one_went_on_from(
+    tmp_path: Path, quick_looks: None, stops: str, is_stored: bool
+) -> None:
+    """Removing a segment that another catalogue has read, and written after, would tear the ledger."""
+    storage = StandingStill(tmp_path / "store")
+    first_database, second_database = (f"sqlite:///{tmp_path / name}.db" for name in ("first", "second"))
+    async with open_house(tmp_path / "store", storage=storage, database=first_database, lease=_LEASE) as (first, house):
+        await push(first, make_chart("before"))
+        await house.schedule.stop()
+        storage.stops = stops
+        uploading = asyncio.ensure_future(first.post("/api/charts", content=make_chart("late")))
+        await until(storage.stands)
+        async with open_house(tmp_path / "store", database=second_database, lease=_LEASE) as (second, other):
+            await until(lambda: writes(second, make_chart("new")))
+            storage.resume()
+            answer = await uploading
+            assert answer.status_code == 503
+            assert "may be stored" in error_of(answer)
+            await push(second, make_chart("later"))
+            expected = {"before-0.1.0.tgz", "new-0.1.0.tgz", "later-0.1.0.tgz"}
+            assert set(await list_index(second)) == expected | ({"late-0.1.0.tgz"} if is_stored else set())
+            await assert_one_chain(other, tmp_path)
+            await house.opening.keep_tenure()
+            assert await list_index(first) == await list_index(second)
 
 
 async def test_of_two_that_find_the_lease_free_at_once_one_writes(open_pod: Open) -> None:
