@@ -124,8 +124,7 @@ class MuseumFiles:
         try:
             content = await read_all(self._storage, stat.key)
         except ObjectNotFound:
-            state.now.pop(stat.key, None)
-            state.is_moving = True
+            state.vanish(stat.key)
             return
         digest = hashlib.sha256(content).hexdigest()
         moment = times.from_datetime(stat.modified)

@@ -64,6 +64,11 @@ class Pass:
             return False
         return file is None or (file.size, file.modified) != (stat.size, times.from_datetime(stat.modified))
 
+    def vanish(self, key: str) -> None:
+        """Note that a listed file was not there when it was read."""
+        self.now.pop(key, None)
+        self.is_moving = True
+
     def list_before(self, group: Group) -> list[MuseumFile]:
         """Return the files that brought a version before, and contents of it that clients removed."""
         told = self.history.list_ignored(group) if self.history else []

@@ -88,7 +88,7 @@ class Signatures:
         try:
             content = await read_all(self._storage, stat.key)
         except ObjectNotFound:
-            state.now.pop(stat.key, None)
+            state.vanish(stat.key)
             return
         digest = hashlib.sha256(content).hexdigest()
         file = MuseumFile(stat.key, stat.size, times.from_datetime(stat.modified), digest, "", "")
@@ -142,7 +142,7 @@ class Signatures:
             file = min(sources, key=lambda one: (one.key != slot.key, one.key))
             await self._show(state, slot, file, owned)
         elif slot.stored is not None and slot.stored.digest in owned:
-            await self._withdraw(slot)
+            await self._withdraw(state, slot)
 
     async def _settle_alone(self, state: Pass, key: str) -> None:
         """Follow a provenance file without an archive, under its own name."""
@@ -154,7 +154,7 @@ class Signatures:
         if file is not None and file.digest and (known is None or known.digest != file.digest):
             await self._show(state, slot, file, owned)
         elif file is None and slot.stored is not None and slot.stored.digest in owned:
-            await self._withdraw(slot)
+            await self._withdraw(state, slot)
 
     async def _show(self, state: Pass, slot: _Slot, file: MuseumFile, owned: set[str]) -> None:
         """Store a provenance file for an archive, unless a client stored another one."""
@@ -188,7 +188,9 @@ class Signatures:
             return
         state.scanned.published += published.outcome is not Outcome.CONFLICT
 
-    async def _withdraw(self, slot: _Slot) -> None:
+    async def _withdraw(self, state: Pass, slot: _Slot) -> None:
+        if state.is_moving:
+            return  # the next pass does
         assert slot.stored is not None
         digest = slot.stored.digest
         work = partial(followed.withdraw_provenance, repository=slot.repository, filename=slot.filename, digest=digest)
