@@ -8,13 +8,22 @@ was made after the copy of the ledger.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from app.domain.ledger import Header, parse_segment_key, read_header
+from app.domain.ledger import ROOT, Header, parse_segment_key, read_header
 from storage import LocalFiles, Objects, Recovered, Recoverer
 
 _HEAD_BYTES = 64 * 1024
+
+
+class _Found(NamedTuple):
+    """A segment that a journal holds."""
+
+    key: str
+    header: Header
 
 
 def recover(storage: Recoverer) -> Recovered:
@@ -25,36 +34,29 @@ def recover(storage: Recoverer) -> Recovered:
 
 def choose(records: Objects, locate: Callable[[str], Path]) -> Collection[str]:
     """Return the keys of the segments that continue what lies in storage; `locate` returns the path of a key."""
-    chosen: set[str] = set()
-    found = [(key, header) for key, content in records if (header := _parse(content.partition(b"\n")[0])) is not None]
-    for repository in {header.repository for _, header in found}:
-        mine = [(key, header) for key, header in found if header.repository == repository]
-        chosen |= _choose_chain(mine, locate)
-    return chosen
+    found: dict[str, list[_Found]] = defaultdict(list)
+    for key, content in records:
+        header = _parse(content.partition(b"\n")[0])
+        if header is not None:
+            found[header.repository].append(_Found(key, header))
+    return {key for mine in found.values() for key in _choose_chain(mine, locate)}
 
 
-def _choose_chain(mine: list[tuple[str, Header]], locate: Callable[[str], Path]) -> set[str]:
-    there = _list_there(locate(mine[0][0]).parent)
+def _choose_chain(mine: list[_Found], locate: Callable[[str], Path]) -> Iterator[str]:
+    there = _list_there(locate(mine[0].key).parent)
     revisions = sorted(there)
-    chosen: set[str] = set()
     known = {0, *revisions}
+    for key, header in sorted(_drop_siblings(mine), key=lambda one: one.header.revision):
+        if header.previous in known and header.revision not in there and not _has_sibling(header, revisions, there):
+            known.add(header.revision)
+            yield key
+
+
+def _drop_siblings(mine: list[_Found]) -> Collection[_Found]:
+    """Keep of siblings the one that others follow, else the younger one: its writer found the older one unfinished."""
     parents = {header.parent for _, header in mine}
-    # Of siblings the one that others follow, else the younger one: its writer found the older one unfinished.
-    for key, header in sorted(mine, key=lambda one: (one[1].revision, one[1].commit in parents, one[1].committed)):
-        siblings = [other for other, its in mine if its.previous == header.previous and other != key]
-        if header.previous not in known or header.revision in there or _has_sibling(header, revisions, there):
-            continue
-        if any(_comes_before(key, other, mine, parents) for other in siblings):
-            continue
-        chosen.add(key)
-        known.add(header.revision)
-    return chosen
-
-
-def _comes_before(key: str, other: str, mine: list[tuple[str, Header]], parents: set[str]) -> bool:
-    headers = dict(mine)
-    one, two = headers[key], headers[other]
-    return (one.commit in parents, one.committed, key) < (two.commit in parents, two.committed, other)
+    by_rank = sorted(mine, key=lambda one: (one.header.commit in parents, one.header.committed, one.key))
+    return {one.header.previous: one for one in by_rank}.values()
 
 
 def _has_sibling(header: Header, revisions: list[int], there: dict[int, Path]) -> bool:
@@ -76,7 +78,7 @@ def _list_there(folder: Path) -> dict[int, Path]:
     """Return the segments and snapshots in a folder of the ledger by revision."""
     there: dict[int, Path] = {}
     for path in folder.glob("*.jsonl") if folder.is_dir() else ():
-        name = parse_segment_key(f".chartroom/ledger/{folder.name}/{path.name}")
+        name = parse_segment_key(f"{ROOT}{folder.name}/{path.name}")
         if name is not None:
             there[name.revision] = path
     return there
