@@ -21,6 +21,9 @@ from storage import ObjectStat, Storage
 
 _PAGE = 500
 _NAMED = 5
+_FEW = 16
+"""Blobs that uploads may have left which broke off together, when the server was killed or the power failed."""
+
 _MARGIN = 60 * 10**9  # ns; the clocks of a bucket and of a server may differ, and a bucket's times are whole seconds
 
 
@@ -48,6 +51,11 @@ class Survey:
     def mostly_unknown(self) -> bool:
         """Whether more than half of all bytes are unknown: then it is the records that are missing."""
         return self.unknown_bytes * 2 > self.bytes
+
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether the unknown blobs are few, and all newer than the last record: as a crash leaves them."""
+        return self.last > 0 and self.newer == len(self.unknown) <= _FEW
 
     def describe_newer(self) -> list[str]:
         """Return the newest of `newer` in words, each with its key, time and size, and how many more there are."""

@@ -132,11 +132,11 @@ class Verify:
     async def _name_unknown(self, findings: Findings) -> Collection[str]:
         """Name the blobs of which neither rows nor ledger ever heard; return their digests.
 
-        Where they are most of all bytes, it is records that are missing.
+        Where they are most of all bytes, and no crash has left them, it is records that are missing.
         """
         survey = await survey_blobs(self._storage, self._database, self._replica)
         number = f"{len(survey.unknown)} blobs of {survey.unknown_bytes} bytes"
-        if survey.mostly_unknown:
+        if survey.mostly_unknown and not survey.is_broken_off:
             findings.open.append(
                 f"no record names {number}, of {survey.blobs} blobs of {survey.bytes} bytes: the ledger ({ROOT}) seems"
                 " to be missing or too old; restore it from a backup, or run `chartroom gc --force` if they may be lost"

@@ -6,7 +6,8 @@
  * their record names the log's length at their start: what lies before it is on the disk when the record is there.
  *
  * POWER_FOLDER (a real path), POWER_LOG and POWER_CONTROL name the folder, the log, and a file with `struct control`,
- * by which the test switches faults on and off at run time. `disk.py` reads the log.
+ * by which the test switches faults on and off at run time. `disk.py` reads the log. POWER_BOOT_ID names a file that is
+ * opened where a process asks for the id of the machine's start: what runs after a power loss is told another one.
  *
  * It is one file, because it is one object to load, and most of it are the C library's many names of few operations.
  */
@@ -47,7 +48,7 @@ struct record {
 };
 
 static const uint32_t MAGIC = 0x504f5752;
-static const char *folder;
+static const char *folder, *boot_id;
 static size_t folder_length;
 static int log_fd = -1, control_fd = -1;
 static struct control *control;
@@ -86,6 +87,7 @@ __attribute__((constructor)) static void start(void) {
     }
     folder_length = strlen(place);
     pthread_atfork(NULL, NULL, forget_lock);
+    boot_id = getenv("POWER_BOOT_ID") ? strdup(getenv("POWER_BOOT_ID")) : NULL;
     folder = strdup(place);
 }
 
@@ -224,6 +226,8 @@ static void leave(struct place *place) {
 
 static int open_file(int at, const char *path, int flags, mode_t mode) {
     int is_nameless = (flags & O_TMPFILE) == O_TMPFILE;
+    if (boot_id && path && !strcmp(path, "/proc/sys/kernel/random/boot_id"))
+        path = boot_id;
     if (!folder || !(flags & (O_CREAT | O_TRUNC) || is_nameless))
         return raw_open(at, path, flags, mode);
     struct place place = find(at, path);

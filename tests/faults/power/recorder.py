@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ class Recorder:
         self.inodes = {str(path.relative_to(self.folder)): path.stat().st_ino for path in self.folder.rglob("*")}
         self.root = self.folder.stat().st_ino
         self.log.touch()
+        boot_id = place / "boot_id"
+        boot_id.write_text(f"{uuid.uuid4()}\n")
         control = place / "control"
         control.write_bytes(_CONTROL.pack(0, 0, seed, delay, 0).ljust(4096, b"\0"))
         self._descriptor = os.open(control, os.O_RDWR | os.O_CLOEXEC)
@@ -53,6 +56,7 @@ class Recorder:
         self.environment = {
             "LD_PRELOAD": f"{library} {preloaded}".strip(),
             "POWER_FOLDER": str(self.folder), "POWER_LOG": str(self.log), "POWER_CONTROL": str(control),
+            "POWER_BOOT_ID": str(boot_id),
         }  # fmt: skip
 
     def close(self) -> None:
