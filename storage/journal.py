@@ -114,10 +114,12 @@ class Journal:
                 self._append(file, content)
             for key, piece in objects:
                 self._place(file, key, piece)
+            is_first = self._newest.start == 0
             if file.size >= LARGEST:
                 self._full.append(file)
                 self._current = None
-            self._lock.notify()
+            if is_first or self._full:  # else the thread that settles waits already: waking it would cost each commit
+                self._lock.notify()
 
     def discard(self, keys: Sequence[str]) -> None:
         """Remove records of a batch that failed, whichever process wrote it. Raises OSError: they may be there."""
@@ -237,8 +239,7 @@ class Journal:
         pause = 0.0
         while True:
             with self._lock:
-                if pause or not self._is_closing:
-                    self._lock.wait_for(self._has_work, timeout=pause or self._patience())
+                self._await_work(pause)
                 files, self._full = self._full, []
                 if self._current is not None and self._current.size and (self._is_closing or not files):
                     files.append(self._current)
@@ -256,11 +257,16 @@ class Journal:
                     self._end(is_settled=not pause)
                     return
 
+    def _await_work(self, pause: float) -> None:
+        """Wait until a journal is full, or the current one is old; with `pause`, for so long."""
+        if pause:
+            self._lock.wait_for(lambda: self._is_closing, timeout=pause)
+            return
+        self._lock.wait_for(lambda: self._has_work() or (self._current is not None and self._current.size > 0))
+        self._lock.wait_for(self._has_work, timeout=OLDEST_SECONDS)
+
     def _has_work(self) -> bool:
         return bool(self._full) or self._is_closing
-
-    def _patience(self) -> float | None:
-        return OLDEST_SECONDS if self._current is not None and self._current.size else None
 
     def _recycle(self, files: list[_File], *, is_settled: bool) -> None:
         for file in files:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +201,43 @@ async def test_journals_take_turns_and_are_emptied(
     assert len(await read_all(filesystem)) == 80
     filesystem.close()
     assert list_journals(tmp_path / "store") == []
+
+
+async def test_a_journal_is_emptied_a_while_after_its_first_batch_each_time(
+    filesystem: FilesystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.journal.OLDEST_SECONDS", 0.3)
+    for number in range(3):
+        filesystem.write_batch([], [(f"r/{number}", b"r")])
+        assert sum(path.stat().st_size for path in list_journals(tmp_path / "store")) > 0
+        await until(lambda: all(path.stat().st_size == 0 for path in list_journals(tmp_path / "store")))
+        await asyncio.sleep(0.2)  # its thread waits for the next batch
+
+
+async def test_while_the_disk_fails_a_journal_is_kept_and_tried_again_seldom(
+    filesystem: FilesystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    def fail(_descriptor: int) -> None:
+        tries.append(time.monotonic())
+        raise OSError(errno.EIO, "the disk fails")
+
+    monkeypatch.setattr("storage.journal.OLDEST_SECONDS", 0.2)
+    with monkeypatch.context() as failing:
+        failing.setattr("storage.journal.sync_file_system", fail)
+        filesystem.write_batch([], RECORDS)
+        await asyncio.sleep(1.5)
+        assert 2 <= len(tries) <= 8
+        assert sum(path.stat().st_size for path in list_journals(tmp_path / "store")) > 0
+    await until(lambda: all(path.stat().st_size == 0 for path in list_journals(tmp_path / "store")))
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not reached():
+        assert time.monotonic() < end, "it did not happen"
+        await asyncio.sleep(0.05)
 
 
 async def test_journals_are_no_objects(filesystem: FilesystemStorage) -> None:
