@@ -39,7 +39,7 @@ GROUP = 64
 """Pieces of work that share a commit, at most: 64 publishes take about 30 ms, and nobody waits longer."""
 
 CLOSE_SECONDS = 5.0
-"""How long the end of a process waits for the transaction that runs."""
+"""How long the end of a process waits for the transaction that runs, and for reads in threads."""
 
 _LOOK_SECONDS = 30.0
 """How long a writer that stood still waits to learn what others made of its segments."""
@@ -101,6 +101,8 @@ class Database:
         self.may_write: Callable[[], bool] = lambda: True
         self.list_followed: Callable[[Objects], Awaitable[Collection[str]]] = _list_none
         self._writer: threading.Thread | None = None
+        self._ended = threading.Condition()
+        self._running = 0  # reads in threads
         self._reader: Connection | None = None
         self._driver: Any = None
         self._cursor: Any = None
@@ -123,6 +125,8 @@ class Database:
             self._jobs.put(None)
             self._writer.join(CLOSE_SECONDS)
             self._writer = None
+        with self._ended:  # whoever waited for such a read may be gone, and its connection must come back first
+            self._ended.wait_for(lambda: not self._running, CLOSE_SECONDS)
         if self._reader is not None:
             self._reader.close()
             self._reader = self._cursor = None
@@ -165,8 +169,15 @@ class Database:
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one snapshot on this thread."""
-        with translated_errors(), self._reading.connect() as connection, connection.begin():
-            return work(connection)
+        with self._ended:
+            self._running += 1
+        try:
+            with translated_errors(), self._reading.connect() as connection, connection.begin():
+                return work(connection)
+        finally:
+            with self._ended:
+                self._running -= 1
+                self._ended.notify_all()
 
     def data_version(self) -> int:
         """Answer a number that changes with every commit of any process (SQLite only, 4 us, mostly 0.2).

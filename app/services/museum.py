@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -62,6 +63,7 @@ class MuseumFiles:
         self._charts = charts
         self._ledger = ledger
         self._parallel = parallel
+        self._young: set[str] = set()  # read again by the next pass
 
     async def is_due(self) -> bool:
         """Return whether a start must make a pass: the first one, or the first after an upgrade."""
@@ -73,7 +75,9 @@ class MuseumFiles:
 
     async def scan(self) -> Scanned:
         """Make one pass. Raises StorageError, AppError UNAVAILABLE; a file that is no chart is logged and counted."""
+        began = time.time_ns()
         state = await self._begin()
+        self._young = state.list_young(began)
         if len(state.saved) >= _MANY and not state.found:
             # A mount that is missing looks so. Removing on purpose leaves other files, or goes through the API.
             hint = "mount the folder again; to remove these charts, delete them through the API"
@@ -105,7 +109,7 @@ class MuseumFiles:
             return Pass(found, saved, told | saved, history, set(found))
         if any(file.state is None for file in saved.values()):
             return await review(self._database, self._storage, found, saved)
-        return Pass(found, saved, dict(saved))
+        return Pass(found, saved, dict(saved), young=self._young)
 
     async def _mark_scanned(self) -> None:
         if not (await self._database.read(repositories.get_catalogue)).scanned:
@@ -154,7 +158,8 @@ class MuseumFiles:
         if decision.file is None:
             return
         try:
-            await self._publish(state, decision, content)
+            if not await self._publish(state, decision, content):
+                return
         except _Blocked:
             return  # it is tried again when the other chart's files were looked at
         known = state.known.get(file.key)
@@ -179,7 +184,9 @@ class MuseumFiles:
         row, decision = await self._decide(state, group, files)
         try:
             if decision.file is not None:
-                await self._publish(state, decision)
+                if not await self._publish(state, decision):
+                    # Noted as if it counted, it would look next time as if a client had removed its version.
+                    files = [file for file in files if file.key != decision.file.key]
             elif decision.removes and not state.is_moving:
                 await self._ledger.write(partial(followed.withdraw, group=group, digest=decision.removes))
                 state.scanned.withdrawn += 1
@@ -218,8 +225,11 @@ class MuseumFiles:
         files = [file._replace(digest="") if file.key in state.blocked else file for file in files]
         return row, followed.decide(row, state.list_before(group), files, closed=closed)
 
-    async def _publish(self, state: Pass, decision: Decision, content: bytes | None = None) -> None:
-        """Publish a file. Raises _Blocked where another chart has its name."""
+    async def _publish(self, state: Pass, decision: Decision, content: bytes | None = None) -> bool:
+        """Publish a file; return False if it is not there any more as it was read: the next pass looks again.
+
+        Raises _Blocked where another chart has its name.
+        """
         file = decision.file
         assert file is not None
         if file.state == WAITING and await self._database.read(partial(followed.find_holder, file=file)) is not None:
@@ -227,9 +237,10 @@ class MuseumFiles:
         try:
             content = await read_all(self._storage, file.key) if content is None else content
         except ObjectNotFound:
-            return  # the next pass sees it
+            content = b""
         if hashlib.sha256(content).hexdigest() != file.digest:
-            return  # it changed while we looked: so does this
+            state.vanish(file.key)
+            return False
         created = await self._find_created(state, file)
         parcel = Parcel(content, filename=file.filename, created=created, origin=ORIGIN)
         policy = replace(UNLIMITED, replaces=decision.replaces)
@@ -239,8 +250,9 @@ class MuseumFiles:
             if error.kind is Kind.CONFLICT:
                 raise _Blocked from error
             _refuse(state, file.key, error)
-            return
+            return True
         state.scanned.published += published.outcome is not Outcome.CONFLICT
+        return True
 
     async def _find_created(self, state: Pass, file: MuseumFile) -> int:
         """Return when a file's chart was uploaded: what the folder's index says, else the file's own time."""

@@ -16,6 +16,8 @@ from storage import ObjectStat
 
 T = TypeVar("T")
 
+_YOUNG = 5 * 10**9  # ns; a bucket's times are whole seconds, and its clock may differ from ours a little
+
 
 @dataclass(slots=True)
 class Scanned:
@@ -32,7 +34,8 @@ class Pass:
 
     `found` is what storage lists, `saved` what the table holds, `known` what was known of a file before the pass, `now`
     what is known of it in the pass, all by key. `touched` are the versions to look at. `closed` are keys of files that
-    may have been there when a client removed their version, in so far as `history` says that one did.
+    may have been there when a client removed their version, in so far as `history` says that one did. `young` are keys
+    that are read whatever size and time say: they were written just before the last pass, and perhaps just after it.
     """
 
     found: dict[str, ObjectStat]
@@ -40,6 +43,7 @@ class Pass:
     known: dict[str, MuseumFile]
     history: History | None = None
     closed: Collection[str] = ()
+    young: Collection[str] = ()
     now: dict[str, MuseumFile] = field(default_factory=dict)
     touched: set[Group] = field(default_factory=set)
     listed: dict[str, asyncio.Task[dict[str, Listed]]] = field(default_factory=dict)
@@ -62,12 +66,18 @@ class Pass:
         stat, file = self.found.get(key), self.known.get(key)
         if stat is None:
             return False
-        return file is None or (file.size, file.modified) != (stat.size, times.from_datetime(stat.modified))
+        if file is None or key in self.young:
+            return True
+        return (file.size, file.modified) != (stat.size, times.from_datetime(stat.modified))
 
     def vanish(self, key: str) -> None:
         """Note that a listed file was not there when it was read."""
         self.now.pop(key, None)
         self.is_moving = True
+
+    def list_young(self, moment: int) -> set[str]:
+        """Return the keys of files that were written so shortly before `moment` that the next change may look equal."""
+        return {key for key, stat in self.found.items() if times.from_datetime(stat.modified) > moment - _YOUNG}
 
     def list_before(self, group: Group) -> list[MuseumFile]:
         """Return the files that brought a version before, and contents of it that clients removed."""

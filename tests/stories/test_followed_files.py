@@ -81,6 +81,17 @@ async def test_the_canonical_name_stands_for_a_version(place: Place, tenant: str
             assert await read_entries(client, tenant) == [(CANONICAL, "first")]
 
 
+async def test_a_change_in_the_second_of_the_last_pass_is_seen(place: Place, tenant: str) -> None:
+    """Both archives have the same size, and the time of a bucket's object is a whole second."""
+    assert len(FIRST) == len(SECOND)
+    contents = [FIRST, SECOND]
+    async with open_place(place) as client:
+        for number in range(6):
+            await place.put(key(tenant, CANONICAL), contents[number % 2])
+            await wait_for_passes(client, place)
+            assert await read_entries(client, tenant) == [(CANONICAL, describe(contents[number % 2]))]
+
+
 async def test_without_it_the_first_by_key_stands_for_a_version(place: Place, tenant: str) -> None:
     for name, content in (("ccc.tgz", SECOND), ("bbb.tgz", FIRST), ("ddd.tgz", SECOND)):
         await place.put(key(tenant, name), content)

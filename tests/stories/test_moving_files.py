@@ -18,17 +18,20 @@ ARCHIVE, PROVENANCE = "app-2.0.0.tgz", "app-2.0.0.tgz.prov"
 
 
 class MovingFiles(FilesystemStorage):
-    """A folder in which one file gets its new name just before it is read."""
+    """A folder in which a file gets a new name just before it is read, after so many reads of it."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.root = root
         self.moves: dict[str, str] = {}
+        self.reads_before = 0
 
     async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         if key in self.moves:
-            (self.root / key).rename(self.root / self.moves.pop(key))
-            raise ObjectNotFound(key)
+            if self.reads_before == 0:
+                (self.root / key).rename(self.root / self.moves.pop(key))
+                raise ObjectNotFound(key)
+            self.reads_before -= 1
         return await super().open(key, start, length)
 
 
@@ -60,3 +63,33 @@ async def test_what_moved_during_a_pass_is_shown_until_the_next_one_and_after_it
         # The provenance of the old archive says nothing about a new one.
         after = [(200, new), (404, b"")] if moved == ARCHIVE else [(200, old), (200, changed)]
         assert await read_files(client) == after
+
+
+async def test_an_archive_that_moves_before_it_is_published_is_shown_under_its_new_name(tmp_path: Path) -> None:
+    """It was read once, and is gone when its bytes are wanted again: that is not what a client's delete looks like."""
+    folder = tmp_path / "store"
+    storage = MovingFiles(folder)
+    async with open_house(folder, storage=storage) as (client, house):
+        content = make_chart("app", "2.0.0")
+        (folder / "one.tgz").write_bytes(content)
+        storage.moves, storage.reads_before = {"one.tgz": "two.tgz"}, 1
+        await house.opening.rescan()
+        assert not storage.moves
+        await house.opening.rescan()
+        answer = await client.get("/charts/two.tgz")
+        assert (answer.status_code, answer.content) == (200, content)
+
+
+async def test_provenance_that_moves_away_and_back_is_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    storage = MovingFiles(folder)
+    async with open_house(folder, storage=storage) as (client, house):
+        (folder / ARCHIVE).write_bytes(make_chart("app", "2.0.0"))
+        await house.opening.rescan()
+        (folder / PROVENANCE).write_bytes(sign("app", "2.0.0"))
+        storage.moves, storage.reads_before = {PROVENANCE: "away"}, 1
+        await house.opening.rescan()
+        assert not storage.moves
+        (folder / "away").rename(folder / PROVENANCE)
+        await house.opening.rescan()
+        assert (await read_files(client))[1] == (200, sign("app", "2.0.0"))
