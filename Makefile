@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Most of a test's time is waiting for servers and for Helm; the tests of one file stay together.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 3 --dist loadfile
 
 .PHONY: help setup serve test lint format check bench clean
 

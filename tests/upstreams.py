@@ -76,6 +76,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: ClassVar[FakeRepository]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits up to 40 ms for the client to confirm the head
 
     def do_GET(self) -> None:
         self.owner.headers.append(dict(self.headers.items()))

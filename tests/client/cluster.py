@@ -82,6 +82,7 @@ class FakeCluster:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits up to 40 ms for the client to confirm the head
     owner: ClassVar[FakeCluster]
 
     def do_GET(self) -> None:

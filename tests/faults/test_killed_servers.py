@@ -145,11 +145,12 @@ async def test_a_second_catalogue_that_takes_over_has_all_that_the_killed_one_ac
 ) -> None:
     """The first one's own database comes last, and learns what the second one took."""
     clients.draw.seed(3)
+    settings = {**SETTINGS, "CHARTROOM_LEASE": "3s"}
     store = tmp_path / "store"
     with ExitStack() as stack:
-        first = stack.enter_context(serve(store, **SETTINGS))
+        first = stack.enter_context(serve(store, **settings))
         second = stack.enter_context(
-            serve(store, "--database", f"sqlite:///{tmp_path / 'second.db'}", wait_for="/health", **SETTINGS)
+            serve(store, "--database", f"sqlite:///{tmp_path / 'second.db'}", wait_for="/health", **settings)
         )
         running = clients.start(clients.send_to(first, 60))
         await clients.wait_for(clients.draw.randrange(20, 40), running)

@@ -237,7 +237,7 @@ def test_a_lease_in_a_bucket_costs_two_requests_a_minute(
         for at, server in enumerate(servers):
             assert post(server, f"chart{at}").status_code == 201
         proxy.seen.clear()
-        minutes = 5
+        minutes = 4
         time.sleep(6 * minutes)
         asked = count(proxy, "lease.json")
         assert 2 * (minutes - 2) <= asked <= 2 * minutes, proxy.seen

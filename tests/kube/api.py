@@ -128,6 +128,7 @@ class KubeApi:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits up to 40 ms for the client to confirm the head
     api: ClassVar[KubeApi]
 
     def handle_any(self) -> None:
