@@ -159,13 +159,23 @@ class Journal:
 
         Of the records of an earlier start of the machine that are not in their places, those that `choose` returns.
         """
+        left = [file for name in self._list_left() if (file := _open_left(f"{self._folder}/{name}")) is not None]
+        try:
+            recovered = self._put_into_place(left, choose)
+            if left:
+                self._sync_places(left)
+        except BaseException:
+            for file in left:  # or the next try would find them locked, and take them for those of a living process
+                os.close(file.descriptor)
+            raise
+        self._remove(left)
+        return recovered
+
+    def _put_into_place(self, left: list[_File], choose: Chooser) -> Recovered:
         missing: dict[str, tuple[_File, bytes]] = {}
-        objects, damaged, left = 0, [], []
-        for name in self._list_left():
-            file = _open_left(f"{self._folder}/{name}")
-            if file is None:
-                continue
-            left.append(file)
+        objects, damaged = 0, []
+        for file in left:
+            name = os.path.basename(file.path)
             for batch in _read(file.descriptor):
                 if batch is None:
                     damaged.append(name)
@@ -177,9 +187,6 @@ class Journal:
                     objects += self._restore(file, key, content)
         for key in choose([(key, content) for key, (_, content) in missing.items()]) if missing else ():
             objects += self._restore(missing[key][0], key, missing[key][1])
-        if left:
-            self._sync_places(left)
-            self._remove(left)
         return Recovered(objects, tuple(damaged))
 
     # ------------------------------------------------------------------------------------------ writing

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from storage import Storage, StorageError
+from storage import Storage, StorageError, StorageFull
 from storage.filesystem import FilesystemStorage
+from storage.folders import Folders
 from storage.rules import JOURNAL
 
 BLOBS = [(".chartroom/blobs/sha256/ab/one", b"1" * 5000), (".chartroom/blobs/sha256/cd/two", b"")]
@@ -182,6 +183,32 @@ async def test_while_the_machine_runs_a_record_that_is_not_in_its_place_stays_aw
     (tmp_path / "r" / "1").unlink()
     objects, damaged, there = await recovered(tmp_path)
     assert (objects, damaged, "r/0" in there, "r/1" in there) == (0, (), True, False)
+
+
+async def test_a_recovery_that_fails_is_done_whole_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the server starts after a power cut, and has room a moment later."""
+    write_and_die(tmp_path, 2)
+    lose_places(tmp_path)
+    restart_machine(tmp_path)
+    storage = FilesystemStorage(tmp_path)
+    put = Folders.put_unsynced
+
+    def fail_for_the_last(self: Folders, key: str, content: bytes) -> None:
+        if key == "r/1":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, key, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(Folders, "put_unsynced", fail_for_the_last)
+        for _ in range(2):
+            with pytest.raises(StorageFull):
+                storage.recover(lambda records: [key for key, _ in records])
+    storage.recover(lambda records: [key for key, _ in records])
+    assert {"r/0", "r/1"} < (await read_all(storage)).keys()
+    storage.close()
+    assert list_journals(tmp_path) == []
 
 
 async def test_closing_leaves_plain_files_and_no_journal(filesystem: FilesystemStorage, tmp_path: Path) -> None:
