@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import partial
 
 import structlog
@@ -65,7 +68,21 @@ def _config(settings: Settings) -> uvicorn.Config:
 def build_app(settings: Settings) -> Front:
     """Answer the application of one server process."""
     configure_logs(level=settings.level, as_json=settings.log_json)  # a spawned process starts without
+    _end_with_parent()
     return create_app(settings)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the process that started it has: one that was killed cannot tell its workers to."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _migrate(settings: Settings) -> None:

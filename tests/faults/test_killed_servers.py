@@ -140,6 +140,27 @@ async def test_two_servers_of_one_database_lose_nothing_when_one_is_killed(
     assert await asyncio.to_thread(find_faults, store, clients.history.at(_END)) == []
 
 
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Left alone they would keep the port, and the store's lease, until somebody finds them."""
+    with serve(tmp_path / "store", "--workers", "2") as server:
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(10)
+        end = time.monotonic() + 20
+        while is_listening(server.url):
+            assert time.monotonic() < end, "workers go on"
+            time.sleep(0.1)
+    with serve(tmp_path / "store") as server:
+        assert httpx.post(f"{server.url}/api/charts", content=make_chart()).status_code == 201
+
+
+def is_listening(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", timeout=5)
+    except httpx.TransportError:
+        return False
+    return True
+
+
 async def test_a_second_catalogue_that_takes_over_has_all_that_the_killed_one_acknowledged(
     tmp_path: Path, clients: Clients
 ) -> None:
