@@ -26,7 +26,7 @@ from functools import partial
 
 from app.db import audit
 from app.db.session import Database
-from app.domain.ledger import BLOBS, blob_key, parse_blob_key
+from app.domain.ledger import blob_key
 from app.errors import AppError, Kind
 from app.services import tenure
 from app.services.backup_state import (
@@ -41,9 +41,9 @@ from app.services.backup_state import (
 )
 from app.services.copying import Copied, Copying, Notify, in_parallel
 from app.services.ledger_listing import find_oldest, is_related, list_foreign, list_ledger
+from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage
 
-_PAGE = 500
 _ELSEWHERE = "choose another target, or an empty one"
 
 
@@ -123,15 +123,8 @@ class Backup:
         old = [key for key in there if key not in kept]
         await in_parallel(old, self._target.delete)
         result.removed_segments = len(old)
-        page: list[str] = []
-        async for stat in self._target.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None:
-                page.append(digest)
-            if len(page) == _PAGE:
-                result.removed_blobs += await self._remove_unnamed(page)
-                page = []
-        result.removed_blobs += await self._remove_unnamed(page)
+        async for page in scan_blobs(self._target):
+            result.removed_blobs += await self._remove_unnamed([digest for digest, _ in page])
 
     async def _remove_unnamed(self, digests: list[str]) -> int:
         """Remove the blobs that no record needs and that the store has no more; return how many."""

@@ -22,12 +22,13 @@ from app.db import audit, rebuild
 from app.db.charts import BlobFacts
 from app.db.rebuild import Totals
 from app.db.session import Database
-from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
+from app.domain.ledger import ROOT, blob_key
 from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Lost, read_checked
 from app.services.ledger_listing import ListedLedger, Listing, list_ledger, read_named
 from app.services.replay import Replay
+from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
 
 PARALLEL = 16
@@ -146,15 +147,8 @@ class Copying:
 
     async def _list_there(self) -> None:
         self._there.clear()
-        page: list[tuple[str, int]] = []
-        async for stat in self._target.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None:
-                page.append((digest, stat.size))
-            if len(page) == _PAGE:
-                self._there.replace(page)
-                page = []
-        self._there.replace(page)
+        async for page in scan_blobs(self._target):
+            self._there.replace((digest, stat.size) for digest, stat in page)
 
     async def _iterate_wanted(self) -> AsyncIterator[list[BlobFacts]]:
         last = ""

@@ -25,6 +25,7 @@ from app.services.differences import Difference, list_differences, mend
 from app.services.ledger import Ledger
 from app.services.ledger_check import LedgerCheck
 from app.services.replay import Replay
+from app.services.scans import scan_ledger
 from app.services.set_aside import SetAside
 from app.services.shelf import Shelf
 from storage import ObjectNotFound, Storage
@@ -89,8 +90,7 @@ class Reconcile:
         else:
             return {}
         torn: dict[str, str] = {}
-        names = [parse_segment_key(stat.key) async for stat in self._storage.scan(ROOT)]
-        for folder in sorted({name.folder for name in names if name is not None}):
+        for folder in sorted({name.folder async for _, name in scan_ledger(self._storage)}):
             try:
                 await self._replay_one(folder)
             except AppError as error:

@@ -27,7 +27,6 @@ from app.domain.ledger import (
     Segment,
     SegmentName,
     blob_key,
-    parse_segment_key,
     read_change,
     read_header,
     read_segment,
@@ -38,6 +37,7 @@ from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.backup_state import refuse_unfinished
 from app.services.ledger_names import Folder, Folders
+from app.services.scans import scan_ledger
 from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
 from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUnavailable, read_all
@@ -123,12 +123,10 @@ class Replay:
         folders: dict[str, list[_Named]] = {}
         self.folders = {}
         number = 0
-        async for stat in self._storage.scan(ROOT):
-            name = parse_segment_key(stat.key)
-            if name is not None:
-                folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
-                folder = self.folders.setdefault(f"{ROOT}{name.folder}/", Folder())
-                folder.add(name.revision, stat.key, snapshot=name.snapshot)
+        async for stat, name in scan_ledger(self._storage):
+            folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
+            folder = self.folders.setdefault(f"{ROOT}{name.folder}/", Folder())
+            folder.add(name.revision, stat.key, snapshot=name.snapshot)
             number += 1
             if self._pause is not None and number % _NAMES == 0:
                 await self._pause()

@@ -17,12 +17,13 @@ from app.db import audit
 from app.db.audit import Use
 from app.db.charts import BlobFacts
 from app.db.session import Database
-from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
+from app.domain.ledger import ROOT, blob_key
 from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.ledger_names import describe_gaps, find_gaps, list_folders
 from app.services.reconcile import Findings, Reconcile
+from app.services.scans import scan_blobs
 from app.services.unknown import survey_blobs
 from storage import LocalFiles, Storage, StorageError, StorageUnavailable, Sweeper
 
@@ -30,7 +31,6 @@ OLD_SECONDS = 24 * 3600.0
 """Age from which on an unfinished write is a leftover: no upload takes a day."""
 
 _PARALLEL = 8
-_PAGE = 500
 
 Notify = Callable[[int, int], None]
 
@@ -160,14 +160,8 @@ class Verify:
             )
 
     async def _count_unreferenced(self, report: Report, unknown: Collection[str]) -> None:
-        page: dict[str, int] = {}
-        async for stat in self._storage.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None and digest not in unknown:
-                page[digest] = stat.size
-            if len(page) == _PAGE:
-                await self._count_page(page, report)
-        await self._count_page(page, report)
+        async for page in scan_blobs(self._storage):
+            await self._count_page({digest: stat.size for digest, stat in page if digest not in unknown}, report)
         if report.unreferenced:
             report.findings.notes.append(
                 f"{report.unreferenced} blobs of {report.unreferenced_bytes} bytes belong to no chart (removed charts "
@@ -180,7 +174,6 @@ class Verify:
         for digest in page.keys() - named:
             report.unreferenced += 1
             report.unreferenced_bytes += page[digest]
-        page.clear()
 
     async def _check_leftovers(self, findings: Findings, *, repair: bool) -> None:
         if repair and isinstance(self._storage, Sweeper):
