@@ -39,8 +39,9 @@ from app.services.backup_state import (
     write_identity,
     write_manifest,
 )
-from app.services.copying import Copied, Copying, Notify, in_parallel
+from app.services.copying import PARALLEL, Copied, Copying, Notify
 from app.services.ledger_listing import find_oldest, is_related, list_foreign, list_ledger
+from app.services.parallel import for_each
 from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage
 
@@ -121,7 +122,7 @@ class Backup:
         there = await list_ledger(self._target)
         kept = {*result.listing, *list_foreign(there, result.listing)}  # of the latter there should be none
         old = [key for key in there if key not in kept]
-        await in_parallel(old, self._target.delete)
+        await for_each(PARALLEL, self._target.delete, old)
         result.removed_segments = len(old)
         async for page in scan_blobs(self._target):
             result.removed_blobs += await self._remove_unnamed([digest for digest, _ in page])
@@ -138,7 +139,7 @@ class Backup:
                 await self._target.delete(blob_key(digest))
                 gone.append(digest)
 
-        await in_parallel(sorted(set(digests) - named), look)
+        await for_each(PARALLEL, look, sorted(set(digests) - named))
         return len(gone)
 
 

@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import orjson
 
@@ -27,6 +26,7 @@ from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Lost, read_checked
 from app.services.ledger_listing import ListedLedger, Listing, list_ledger, read_named
+from app.services.parallel import for_each
 from app.services.replay import Replay
 from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
@@ -39,8 +39,6 @@ _ROUNDS = 20  # listings of a ledger that changes: each brings the copy nearer, 
 _PAUSE_SECONDS = 0.1
 
 Notify = Callable[[int, int], None]
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -164,7 +162,7 @@ class Copying:
         self._result.kept_blobs = 0
         async for page in self._iterate_wanted():
             there = self._there.find([blob.digest for blob in page])
-            await in_parallel(page, partial(self._bring, there=there))
+            await for_each(PARALLEL, partial(self._bring, there=there), page)
             done += len(page)
             self._notify(done, 0)
 
@@ -245,7 +243,7 @@ class Copying:
             if found is not None:
                 self._result.renewed.append(f"ledger segment {key}")
 
-        await in_parallel(sorted(listing), bring)
+        await for_each(PARALLEL, bring, sorted(listing))
 
 
 async def find_fault(chunks: AsyncIterator[bytes]) -> str | None:
@@ -258,20 +256,3 @@ async def find_fault(chunks: AsyncIterator[bytes]) -> str | None:
     except (Lost, StorageError) as error:
         return str(error)
     return None
-
-
-async def in_parallel(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do some work for each item, PARALLEL of them at one time. Raises what the first that fails raises."""
-    waiting = iter(items)
-
-    async def take_turns() -> None:
-        for item in waiting:
-            await work(item)
-
-    tasks = [asyncio.create_task(take_turns()) for _ in range(PARALLEL)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -29,8 +29,9 @@ from app.services.charts import Charts, Outcome
 from app.services.followed import Decision
 from app.services.history import read_history
 from app.services.ledger import Ledger
+from app.services.parallel import gather
 from app.services.parcels import Contents, Parcel
-from app.services.passes import Pass, Scanned, gather
+from app.services.passes import Pass, Scanned
 from app.services.policy import UNLIMITED
 from app.services.review import review
 from app.services.signatures import Signatures

@@ -22,6 +22,7 @@ from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.ledger_names import describe_gaps, find_gaps, list_folders
+from app.services.parallel import for_each
 from app.services.reconcile import Findings, Reconcile
 from app.services.scans import scan_blobs
 from app.services.unknown import survey_blobs
@@ -79,17 +80,14 @@ class Verify:
         return report
 
     async def _check_blobs(self, report: Report, *, repair: bool, notify: Notify) -> None:
-        last = ""
-        while page := await self._database.read_in_thread(partial(audit.list_blobs_after, digest=last)):
-            waiting = iter(page)
-            workers = (self._check_some(waiting, report, repair, notify) for _ in range(_PARALLEL))
-            await asyncio.gather(*workers)
-            last = page[-1].digest
-
-    async def _check_some(self, waiting: Iterator[BlobFacts], report: Report, repair: bool, notify: Notify) -> None:
-        for blob in waiting:
+        async def check(blob: BlobFacts) -> None:
             await self._check_blob(blob, report, repair=repair)
             notify(report.blobs, 0)
+
+        last = ""
+        while page := await self._database.read_in_thread(partial(audit.list_blobs_after, digest=last)):
+            await for_each(_PARALLEL, check, page)
+            last = page[-1].digest
 
     async def _check_blob(self, blob: BlobFacts, report: Report, *, repair: bool) -> None:
         report.blobs += 1
