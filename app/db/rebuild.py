@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from app.db import charts as rows
 from app.db.failures import translated_errors
 from app.db.repositories import RepositoryRow
-from app.db.session import Committed, Database, Objects, T
+from app.db.session import Database, Objects, T
 from app.db.tables import (
     blobs,
     catalogue,
@@ -126,11 +126,10 @@ class OneTransaction(Database):
         with translated_errors():
             return work(self.connection)
 
-    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> Committed[T]:
+    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> T:
         """Run `work` inside the transaction. It must not record changes of its own."""
         with translated_errors():
-            result = work(Transaction(self.connection, time.time_ns()))
-        return Committed(result)
+            return work(Transaction(self.connection, time.time_ns()))
 
 
 def is_sound(connection: Connection) -> bool:

@@ -204,7 +204,7 @@ async def without_rescans(database: Database) -> AsyncIterator[None]:
 
 async def _acquire(database: Database, holder: str) -> bool:
     length = _LEASE_SECONDS * 10**9
-    return (await database.write(lambda transaction: leases.acquire(transaction, _LEASE, holder, length))).result
+    return await database.write(lambda transaction: leases.acquire(transaction, _LEASE, holder, length))
 
 
 async def _renew(database: Database, holder: str) -> None:

@@ -183,7 +183,7 @@ class Collector:
             asyncio.run_coroutine_threadsafe(self._storage.delete(blob_key(blob.digest)), loop).result()
             return True
 
-        return (await self._database.write(work)).result
+        return await self._database.write(work)
 
 
 def _drop_link(transaction: Transaction, *, place: tuple[str, str, str]) -> None:

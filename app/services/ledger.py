@@ -24,7 +24,7 @@ class Ledger:
 
         Raises what `work` raises; StorageError, AppError where the change could not be stored.
         """
-        return (await self._database.write(work, blobs=blobs)).result
+        return await self._database.write(work, blobs=blobs)
 
     async def flush(self) -> None:
         """Put the segments into storage that an older version had committed only. Raises StorageError."""

@@ -310,8 +310,7 @@ class Opening:
         if time.monotonic() >= self._readiness.may_write_until:
             return False
         length = int(_JOB_SECONDS * 1e9)
-        work = await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
-        return work.result
+        return await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
 
     # ----------------------------------------------------------------------------------------------- the lock
 

@@ -200,7 +200,7 @@ class Replay:
                 raise
             except StorageError as error:
                 raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
-            return (await self._database.write(partial(_restore, aside=self._aside, lines=file))).result
+            return await self._database.write(partial(_restore, aside=self._aside, lines=file))
 
     def _apply_all(self, transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
         for segment in segments:
