@@ -55,10 +55,10 @@ async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
     aside = SetAside()
     replay = Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer), aside=aside)
-    segments = await replay.run()
+    replayed = await replay.run()
     survey = await survey_blobs(storage, database)
     totals = await database.read(rebuild.count_all)
-    return Rebuilt(segments, totals, aside.describe(), survey.describe_newer())
+    return Rebuilt(replayed.segments, totals, aside.describe(), survey.describe_newer())
 
 
 async def refuse_loss(database: Database, before: Sequence[RepositoryRow]) -> None:
