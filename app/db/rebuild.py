@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from app.db import charts as rows
 from app.db.failures import translated_errors
 from app.db.repositories import RepositoryRow
-from app.db.session import Database, Objects, T
+from app.db.session import Database, T
 from app.db.tables import (
     blobs,
     catalogue,
@@ -36,6 +36,7 @@ from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
 from app.domain.summary import Summary, summarize
 from app.errors import AppError, Kind
+from storage import Objects
 
 _PAGE = 1000
 _WAIT_SECONDS = 1.0

@@ -25,11 +25,9 @@ from app.db.marker import FileMarker, Marker, RowMarker
 from app.db.transaction import Transaction
 from app.db.wal_index import WalIndex
 from app.errors import AppError, Kind
+from storage import Objects
 
 T = TypeVar("T")
-
-Objects = Sequence[tuple[str, bytes]]
-"""Keys and bytes of objects."""
 
 _LAPSED = "the right to write has ended before it was renewed; nothing was stored; try again"
 
