@@ -68,7 +68,7 @@ def count_all(connection: Connection) -> Totals:
 def empty(connection: Connection) -> None:
     """Remove every row that the ledger brings back, and give the catalogue a new identity.
 
-    The outbox stays (its ids must not come again), and so does what is known of ChartMuseum's files.
+    What the ledger does not tell stays: what is known of ChartMuseum's files, and the outbox of older versions.
     """
     for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs, unknown_blobs):
         connection.execute(delete(table))
@@ -142,11 +142,11 @@ def is_sound(connection: Connection) -> bool:
 
 
 def list_revisions(connection: Connection) -> list[RepositoryRow]:
-    """Return the repositories of a database, of any version of ours, that something was put in."""
+    """Return the repositories of a database, of any version of ours, that something was put in, by revision."""
     columns = (
         repository_rows.c.id, repository_rows.c.path, repository_rows.c.revision, repository_rows.c.committed
     )  # fmt: skip
-    query = select(*columns).where(repository_rows.c.revision > 0)
+    query = select(*columns).where(repository_rows.c.revision > 0).order_by(repository_rows.c.revision)
     return [RepositoryRow(*row) for row in connection.execute(query)]
 
 

@@ -126,9 +126,7 @@ class Collector:
             if not survey.mostly_unknown:
                 return
             await asyncio.sleep(_ROUND_SECONDS)
-            digests = list(survey.unknown)
-            for at in range(0, len(digests), _BATCH):
-                batch = digests[at : at + _BATCH]
+            for batch in _batches(list(survey.unknown)):
                 unknown = set(await list_unknown(batch, [self._database]))
                 for digest in batch:
                     if digest not in unknown:

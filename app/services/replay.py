@@ -32,6 +32,7 @@ from app.domain.ledger import (
     read_segment,
     repository_folder,
 )
+from app.domain.names import label
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
@@ -260,7 +261,7 @@ def _list_blobs(segment: Segment) -> list[str]:
 
 def _name_break(named: _Named, header: Header, known: _Known) -> str:
     """Say why a segment does not follow the newest known commit."""
-    where = header.repository or "the root repository"
+    where = label(header.repository)
     if header.previous <= known.revision:
         return f"the ledger of {where} has a fork: {named.key} and revision {known.revision} are both {_FORK}"
     return (
