@@ -192,14 +192,9 @@ def build_storage(settings: Settings) -> Storage:
 def _recover(storage: Recoverer) -> None:
     """Finish what a crash left between a journal and the places of its objects, before anything is read."""
     try:
-        found = recover(storage)
+        recover(storage)
     except StorageError as error:
         _log.error("a journal that a crash left cannot be put into place: nothing is written before", error=str(error))
-        return
-    if found.objects:
-        _log.warning("objects that a crash left in a journal were put into place", objects=found.objects)
-    for name in found.damaged:
-        _log.error("a journal was damaged; what could be read of it is in place", journal=name, hint="chartroom verify")
 
 
 def _name_object(settings: Settings, storage: Storage, key: str) -> str:

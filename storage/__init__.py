@@ -1,5 +1,6 @@
 """Where bytes lie: one small protocol and its backends. This package knows nobody else."""
 
+from storage.boot import read_boot_id
 from storage.errors import ObjectNotFound, StorageDenied, StorageError, StorageFull, StorageUnavailable
 from storage.protocol import (
     CHUNK,
@@ -44,4 +45,5 @@ __all__ = [
     "StorageUnavailable",
     "Sweeper",
     "read_all",
+    "read_boot_id",
 ]

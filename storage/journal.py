@@ -33,6 +33,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from storage.boot import read_boot_id
 from storage.folders import Folders
 from storage.protocol import Chooser, Objects, Recovered
 from storage.rules import JOURNAL, is_key
@@ -54,16 +55,14 @@ _Object = tuple[str, bytes, bool]
 """A key, its bytes, and whether it is a record."""
 
 
-def _read_boot() -> str:
-    """Return what names this start of the machine, as the beginning of a name; "" where the system does not say."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()[:12] + "-"
-    except OSError:
-        return ""
+def _name_boot() -> str:
+    """Return how the names of this start's journals begin; "" where the system does not name it."""
+    boot = read_boot_id()
+    # The hash is of the line with its end, as in the names that older versions gave.
+    return hashlib.sha256(f"{boot}\n".encode()).hexdigest()[:12] + "-" if boot else ""
 
 
-_BOOT = _read_boot()
+_BOOT = _name_boot()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import structlog
 
 import migrations
 from tests.postgres import PostgresServer, driver_url, postgres_server
+from tests.servers import moto_server
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,13 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     name = postgres.create()
     yield postgres.url(name)
     postgres.drop(name)
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """Return the address of an S3 server of this module's tests."""
+    with moto_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import make_url
 
 from app.commands.house import migrate, open_replica, quiet_logs
 from app.commands.imports import show_progress
+from app.commands.places import lie_in_each_other, open_storage
 from app.commands.words import count
 from app.db import repositories
 from app.db.rebuild import held_alone
@@ -21,8 +21,6 @@ from app.services.backup import Backup
 from app.services.copying import Copied
 from app.services.restore import Course, Restore
 from app.settings import FolderPlace, Settings
-from app.wiring import build_storage
-from storage import Closeable, Storage
 
 WRONG = 4
 """Exit code when the copy lacks something."""
@@ -36,8 +34,8 @@ async def back_up(settings: Settings, target: str, write: Callable[[str], None],
     quiet_logs(settings)
     place = _find_place(settings, target)
     with (
-        _open_storage(settings) as source,
-        _open_storage(place) as copy,
+        open_storage(settings) as source,
+        open_storage(place) as copy,
         open_replica() as replica,
         show_progress("copying") as notify,
     ):
@@ -55,7 +53,7 @@ async def restore(settings: Settings, source: str, write: Callable[[str], None])
     quiet_logs(settings)
     place = _find_place(settings, source)
     _refuse_missing(place)
-    with _open_storage(place) as backup, _open_storage(settings) as target, open_replica() as replica:
+    with open_storage(place) as backup, open_storage(settings) as target, open_replica() as replica:
         work = Restore(backup, target, replica)
         plan = await work.plan()
         if plan.course is Course.NOTHING:
@@ -82,7 +80,7 @@ def _find_place(settings: Settings, text: str) -> Settings:
     ours, theirs = settings.storage_place(), place.storage_place()
     if isinstance(ours, FolderPlace) and isinstance(theirs, FolderPlace):
         one, two = ours.path.resolve(), theirs.path.resolve()
-        if one.is_relative_to(two) or two.is_relative_to(one):
+        if lie_in_each_other(one, two):
             raise AppError(
                 Kind.INVALID, f"{text} and the storage folder {one} lie in each other; choose another folder"
             )
@@ -95,16 +93,6 @@ def _refuse_missing(place: Settings) -> None:
     found = place.storage_place()
     if isinstance(found, FolderPlace) and not found.path.is_dir():
         raise AppError(Kind.INVALID, f"there is no folder {found.path}")
-
-
-@contextmanager
-def _open_storage(settings: Settings) -> Iterator[Storage]:
-    storage = build_storage(settings)
-    try:
-        yield storage
-    finally:
-        if isinstance(storage, Closeable):
-            storage.close()
 
 
 def _set_database_aside(url: str, write: Callable[[str], None]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 from app.commands.house import open_house
 from app.commands.imports import show_progress
+from app.commands.places import lie_in_each_other, open_storage
 from app.domain.names import parse_repository
 from app.errors import AppError, Kind
 from app.services.chartmuseum_export import ChartMuseumExport, without_rescans
@@ -15,8 +16,7 @@ from app.services.chartmuseum_plan import render_names, render_plan
 from app.services.exports import Exported, Exports
 from app.services.museum import MuseumFiles
 from app.settings import BucketPlace, FolderPlace, Settings
-from app.wiring import build_storage
-from storage import Closeable, LocalFiles, Storage
+from storage import Storage
 
 INCOMPLETE = 4
 """Exit code when files or repositories could not be copied."""
@@ -29,15 +29,10 @@ async def export_charts(settings: Settings, folder: str, repository: str, write:
     """
     repository = parse_repository(repository.strip("/"))
     path = _find_folder(folder, settings)
-    target = build_storage(settings.model_copy(update={"storage": str(path)}))
-    try:
+    with _open_target(settings.model_copy(update={"storage": str(path)})) as target:
         async with open_house(settings) as house:
             with show_progress("exporting") as notify:
                 result = await Exports(house.database, house.storage).run(target, repository, notify=notify)
-    finally:
-        if isinstance(target, Closeable):
-            target.close()
-        _tidy(path)
     for line in _render(result):
         write(line)
     return INCOMPLETE if result.lost or result.skipped else 0
@@ -55,9 +50,7 @@ async def export_into_chartmuseum(
     followed = theirs.storage_place() == settings.storage_place()
     async with AsyncExitStack() as stack:
         house = await stack.enter_async_context(open_house(settings))
-        target = house.storage if followed else build_storage(theirs)
-        if not followed:
-            stack.callback(_close, target)
+        target = house.storage if followed else stack.enter_context(_open_target(theirs))
         if followed:
             house.parts.readiness.check_writable()
             await stack.enter_async_context(without_rescans(house.database))
@@ -91,16 +84,21 @@ def _find_chartmuseum(folder: str, settings: Settings) -> Settings:
         own = place.path.resolve()
         if path == own:
             return settings
-        if path.is_relative_to(own) or own.is_relative_to(path):
+        if lie_in_each_other(path, own):
             raise AppError(Kind.INVALID, f"{path} and the storage folder {own} lie in each other; name {own} itself")
     return settings.model_copy(update={"storage": str(path)})
 
 
-def _close(target: Storage) -> None:
-    if isinstance(target, LocalFiles):
-        _tidy(target.path("x").parent)
-    if isinstance(target, Closeable):
-        target.close()
+@contextmanager
+def _open_target(settings: Settings) -> Iterator[Storage]:
+    """Open a storage to export into; leave no folder of unfinished writes in it."""
+    place = settings.storage_place()
+    try:
+        with open_storage(settings) as target:
+            yield target
+    finally:
+        if isinstance(place, FolderPlace):
+            _tidy(place.path)
 
 
 def _find_folder(folder: str, settings: Settings) -> Path:

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, make_url
 
 import migrations
 from app.commands.house import migrate, quiet_logs
+from app.commands.places import open_storage
 from app.db import rebuild, repositories
 from app.db.rebuild import OneTransaction, file_url, held_alone
 from app.db.session import Database
 from app.services.rebuild import Rebuilt, fill, flush_outbox, hand_over, refuse_loss
 from app.settings import Settings
-from app.wiring import build_storage
 from storage import Storage
 
 
@@ -33,11 +33,11 @@ async def reindex(settings: Settings, write: Callable[[str], None]) -> int:
     """
     quiet_logs(settings)
     url = make_url(settings.database_url())
-    storage = build_storage(settings)
-    if url.get_backend_name() == "sqlite":
-        result = await _reindex_file(Path(url.database or ""), storage)
-    else:
-        result = await _reindex_server(settings.database_url(), storage)
+    with open_storage(settings) as storage:
+        if url.get_backend_name() == "sqlite":
+            result = await _reindex_file(Path(url.database or ""), storage)
+        else:
+            result = await _reindex_server(settings.database_url(), storage)
     totals = result.totals
     for line in result.unrecorded:
         write(f"newer than the last record: {line}; if its upload was acknowledged, its record is lost")
@@ -56,7 +56,7 @@ async def _reindex_server(url: str, storage: Storage) -> Rebuilt:
     try:
         old = repositories.get_catalogue(database.connection).identity
         await flush_outbox(database.connection, storage)
-        before = repositories.list_since(database.connection, 0)
+        before = rebuild.list_revisions(database.connection)
         rebuild.empty(database.connection)
         result = await fill(database, storage)
         await refuse_loss(database, before)

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.db.statement import Statement
 from app.db.tables import pending_commit
+from storage import read_boot_id
 
 _GET = Statement(select(pending_commit.c.segments))
 _NEW = postgresql.insert(pending_commit).values(id=1, segments=bindparam("noted"))
@@ -112,7 +113,7 @@ class FileMarker:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._boot = _read_boot_id()
+        self._boot = read_boot_id()
         self._inherited: bytes | None = None
 
     def find(self, connection: Connection, revision: int) -> list[str]:
@@ -150,10 +151,3 @@ class FileMarker:
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         return self._descriptor
-
-
-def _read_boot_id() -> str:
-    """Return what names this start of the machine, "" where the system does not say."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""

@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from app.db import charts as rows
 from app.db.failures import translated_errors
 from app.db.repositories import RepositoryRow
-from app.db.session import Committed, Database, Objects, T
+from app.db.session import Database, T
 from app.db.tables import (
     blobs,
     catalogue,
@@ -36,6 +36,7 @@ from app.db.tables import repositories as repository_rows
 from app.db.transaction import Transaction
 from app.domain.summary import Summary, summarize
 from app.errors import AppError, Kind
+from storage import Objects
 
 _PAGE = 1000
 _WAIT_SECONDS = 1.0
@@ -67,7 +68,7 @@ def count_all(connection: Connection) -> Totals:
 def empty(connection: Connection) -> None:
     """Remove every row that the ledger brings back, and give the catalogue a new identity.
 
-    The outbox stays (its ids must not come again), and so does what is known of ChartMuseum's files.
+    What the ledger does not tell stays: what is known of ChartMuseum's files, and the outbox of older versions.
     """
     for table in (tags, links, manifests, charts, chart_versions, provenances, repository_rows, blobs, unknown_blobs):
         connection.execute(delete(table))
@@ -126,11 +127,10 @@ class OneTransaction(Database):
         with translated_errors():
             return work(self.connection)
 
-    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> Committed[T]:
+    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> T:
         """Run `work` inside the transaction. It must not record changes of its own."""
         with translated_errors():
-            result = work(Transaction(self.connection, time.time_ns()))
-        return Committed(result)
+            return work(Transaction(self.connection, time.time_ns()))
 
 
 def is_sound(connection: Connection) -> bool:
@@ -142,11 +142,11 @@ def is_sound(connection: Connection) -> bool:
 
 
 def list_revisions(connection: Connection) -> list[RepositoryRow]:
-    """Return the repositories of a database, of any version of ours, that something was put in."""
+    """Return the repositories of a database, of any version of ours, that something was put in, by revision."""
     columns = (
         repository_rows.c.id, repository_rows.c.path, repository_rows.c.revision, repository_rows.c.committed
     )  # fmt: skip
-    query = select(*columns).where(repository_rows.c.revision > 0)
+    query = select(*columns).where(repository_rows.c.revision > 0).order_by(repository_rows.c.revision)
     return [RepositoryRow(*row) for row in connection.execute(query)]
 
 

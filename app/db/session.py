@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, make_url
 
@@ -25,11 +25,9 @@ from app.db.marker import FileMarker, Marker, RowMarker
 from app.db.transaction import Transaction
 from app.db.wal_index import WalIndex
 from app.errors import AppError, Kind
+from storage import Objects
 
 T = TypeVar("T")
-
-Objects = Sequence[tuple[str, bytes]]
-"""Keys and bytes of objects."""
 
 _LAPSED = "the right to write has ended before it was renewed; nothing was stored; try again"
 
@@ -58,13 +56,6 @@ class Sink(Protocol):
     def discard(self, keys: Sequence[str]) -> None:
         """Remove records of a batch that failed. Raises StorageError: they may be there."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Committed(Generic[T]):
-    """What a write came to."""
-
-    result: T
 
 
 @dataclass(slots=True)
@@ -214,8 +205,8 @@ class Database:
         """Take back an `announce`."""
         self._coming -= 1
 
-    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> Committed[T]:
-        """Run `work` in the writer's next transaction; return when it is durable and committed.
+    async def write(self, work: Callable[[Transaction], T], *, blobs: Objects = ()) -> T:
+        """Run `work` in the writer's next transaction; return its result when it is durable and committed.
 
         `blobs` (key and bytes) are stored with it if it records a change. An exception of `work` undoes that work alone
         and is raised here. Raises StorageError; AppError UNAVAILABLE when the database is locked, FULL when its disk
@@ -224,7 +215,7 @@ class Database:
         if self._writer is None:
             raise AppError(Kind.UNAVAILABLE, "the server is shutting down; try again", retry_after=5)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Committed[T]] = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(work, blobs, loop, future))
         return await future
 
@@ -374,4 +365,4 @@ def _resolve_all(group: list[_Job]) -> None:
         if job.error is not None:
             job.future.set_exception(job.error)
         else:
-            job.future.set_result(Committed(job.result))
+            job.future.set_result(job.result)

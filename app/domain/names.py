@@ -13,6 +13,7 @@ import re
 from app.errors import AppError, Kind
 
 STORE_FOLDER = ".chartroom"  # what is stored lies under it, beside the files of tenants
+FILE_ENDINGS = (".tgz", ".tgz.prov")  # of archives and their provenance, here and in ChartMuseum's folder
 EXPORT_MANIFEST = ".chartroom-export.jsonl"  # in the folder of a static export
 CHARTMUSEUM_MANIFEST = ".chartroom-chartmuseum.jsonl"  # in another ChartMuseum's folder that we export into
 MAX_SEGMENT_BYTES = 255  # what file systems take as one name
@@ -36,7 +37,7 @@ def parse_repository(text: str) -> str:
         raise _invalid_repository(text, "holds a control character", "use printable characters only")
     if len(text.encode()) > MAX_REPOSITORY_BYTES:
         raise _invalid_repository(text, f"is longer than {MAX_REPOSITORY_BYTES} bytes", "shorten it")
-    if text == STORE_FOLDER or text.startswith(STORE_FOLDER + "/"):
+    if text == STORE_FOLDER or is_ours(text):
         raise _invalid_repository(text, "is the store's own folder", "choose another name")
     for segment in text.split("/"):
         if not segment:
@@ -49,7 +50,6 @@ def parse_repository(text: str) -> str:
 
 
 _FILES = frozenset(("index.yaml", "index-cache.yaml", EXPORT_MANIFEST, CHARTMUSEUM_MANIFEST))
-_FILE_ENDINGS = (".tgz", ".tgz.prov")
 
 
 def check_new_repository(repository: str) -> str:
@@ -59,10 +59,20 @@ def check_new_repository(repository: str) -> str:
     ChartMuseum's folder: no folder can have that name too. Repositories that are there already stay readable.
     """
     for segment in repository.split("/"):
-        if segment in _FILES or segment.endswith(_FILE_ENDINGS):
+        if segment in _FILES or segment.endswith(FILE_ENDINGS):
             fault = f'has the segment "{segment}", the name of a file beside repositories'
             raise _invalid_repository(repository, fault, "choose another name")
     return repository
+
+
+def is_ours(key: str) -> bool:
+    """Return whether a key lies in the store's own folder, which has none of ChartMuseum's files."""
+    return key.startswith(f"{STORE_FOLDER}/")
+
+
+def label(path: str) -> str:
+    """Return what a message calls a repository."""
+    return f"repository {path}" if path else "the root repository"
 
 
 def split_view(path: str) -> tuple[str, int | None]:

@@ -26,7 +26,7 @@ from functools import partial
 
 from app.db import audit
 from app.db.session import Database
-from app.domain.ledger import BLOBS, blob_key, parse_blob_key
+from app.domain.ledger import blob_key
 from app.errors import AppError, Kind
 from app.services import tenure
 from app.services.backup_state import (
@@ -39,11 +39,12 @@ from app.services.backup_state import (
     write_identity,
     write_manifest,
 )
-from app.services.copying import Copied, Copying, Notify, in_parallel
+from app.services.copying import PARALLEL, Copied, Copying, Notify
 from app.services.ledger_listing import find_oldest, is_related, list_foreign, list_ledger
+from app.services.parallel import for_each
+from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage
 
-_PAGE = 500
 _ELSEWHERE = "choose another target, or an empty one"
 
 
@@ -121,17 +122,10 @@ class Backup:
         there = await list_ledger(self._target)
         kept = {*result.listing, *list_foreign(there, result.listing)}  # of the latter there should be none
         old = [key for key in there if key not in kept]
-        await in_parallel(old, self._target.delete)
+        await for_each(PARALLEL, self._target.delete, old)
         result.removed_segments = len(old)
-        page: list[str] = []
-        async for stat in self._target.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None:
-                page.append(digest)
-            if len(page) == _PAGE:
-                result.removed_blobs += await self._remove_unnamed(page)
-                page = []
-        result.removed_blobs += await self._remove_unnamed(page)
+        async for page in scan_blobs(self._target):
+            result.removed_blobs += await self._remove_unnamed([digest for digest, _ in page])
 
     async def _remove_unnamed(self, digests: list[str]) -> int:
         """Remove the blobs that no record needs and that the store has no more; return how many."""
@@ -145,7 +139,7 @@ class Backup:
                 await self._target.delete(blob_key(digest))
                 gone.append(digest)
 
-        await in_parallel(sorted(set(digests) - named), look)
+        await for_each(PARALLEL, look, sorted(set(digests) - named))
         return len(gone)
 
 

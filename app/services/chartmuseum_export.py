@@ -20,7 +20,6 @@ import orjson
 from app.db import leases, museum
 from app.db.museum import MuseumFile
 from app.db.session import Database
-from app.db.transaction import Transaction
 from app.domain import times
 from app.domain.ledger import blob_key
 from app.domain.names import CHARTMUSEUM_MANIFEST, EXPORT_MANIFEST
@@ -130,7 +129,7 @@ class ChartMuseumExport:
                 self._known[one.key] = [seen]
                 rows.append(self._make_row(one.key, seen))
         if rows and self._followed:
-            await self._database.write(partial(_put_rows, rows=rows))
+            await self._database.write(lambda transaction: museum.put_files(transaction.connection, rows))
 
     def _make_row(self, key: str, seen: Seen) -> MuseumFile:
         """Return what is remembered: which version a file brought, while it has the bytes that brought it.
@@ -172,11 +171,6 @@ class ChartMuseumExport:
         await self._target.put(CHARTMUSEUM_MANIFEST, b"".join(line + b"\n" for line in lines))
 
 
-def _put_rows(transaction: Transaction, *, rows: Sequence[MuseumFile]) -> None:
-    for row in rows:
-        museum.put_file(transaction.connection, row)
-
-
 @asynccontextmanager
 async def without_rescans(database: Database) -> AsyncIterator[None]:
     """Let no process of this catalogue look at ChartMuseum's files while the block runs.
@@ -204,7 +198,7 @@ async def without_rescans(database: Database) -> AsyncIterator[None]:
 
 async def _acquire(database: Database, holder: str) -> bool:
     length = _LEASE_SECONDS * 10**9
-    return (await database.write(lambda transaction: leases.acquire(transaction, _LEASE, holder, length))).result
+    return await database.write(lambda transaction: leases.acquire(transaction, _LEASE, holder, length))
 
 
 async def _renew(database: Database, holder: str) -> None:

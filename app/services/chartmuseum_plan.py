@@ -15,15 +15,13 @@ from sqlalchemy import Connection
 
 from app.db import audit
 from app.domain import times
+from app.domain.names import FILE_ENDINGS, is_ours
 from app.services.exports import explain_clash
 from app.services.file_times import has_time
-from app.services.museum import OURS
 from storage import ObjectNotFound, ObjectStat, Storage
 
 STATE_FILE = "index-cache.yaml"
 """What ChartMuseum keeps of a repository's index; it trusts it, so a stale one must go."""
-
-_ENDINGS = (".tgz", ".tgz.prov")
 
 
 class Wanted(NamedTuple):
@@ -112,9 +110,9 @@ class Planner:
     async def _list_files(self) -> tuple[dict[str, ObjectStat], list[str]]:
         present, state_files = dict[str, ObjectStat](), list[str]()
         async for stat in self.target.scan(self.scope):
-            if stat.key.startswith(OURS):
+            if is_ours(stat.key):
                 continue
-            if stat.key.endswith(_ENDINGS):
+            if stat.key.endswith(FILE_ENDINGS):
                 present[stat.key] = stat
             elif stat.key.rpartition("/")[2] == STATE_FILE:
                 state_files.append(stat.key)

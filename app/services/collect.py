@@ -126,9 +126,7 @@ class Collector:
             if not survey.mostly_unknown:
                 return
             await asyncio.sleep(_ROUND_SECONDS)
-            digests = list(survey.unknown)
-            for at in range(0, len(digests), _BATCH):
-                batch = digests[at : at + _BATCH]
+            for batch in _batches(list(survey.unknown)):
                 unknown = set(await list_unknown(batch, [self._database]))
                 for digest in batch:
                     if digest not in unknown:
@@ -183,7 +181,7 @@ class Collector:
             asyncio.run_coroutine_threadsafe(self._storage.delete(blob_key(blob.digest)), loop).result()
             return True
 
-        return (await self._database.write(work)).result
+        return await self._database.write(work)
 
 
 def _drop_link(transaction: Transaction, *, place: tuple[str, str, str]) -> None:

@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import orjson
 
@@ -22,12 +21,14 @@ from app.db import audit, rebuild
 from app.db.charts import BlobFacts
 from app.db.rebuild import Totals
 from app.db.session import Database
-from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
+from app.domain.ledger import ROOT, blob_key
 from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Lost, read_checked
 from app.services.ledger_listing import ListedLedger, Listing, list_ledger, read_named
+from app.services.parallel import for_each
 from app.services.replay import Replay
+from app.services.scans import scan_blobs
 from storage import ObjectNotFound, Storage, StorageError, StorageUnavailable
 
 PARALLEL = 16
@@ -38,8 +39,6 @@ _ROUNDS = 20  # listings of a ledger that changes: each brings the copy nearer, 
 _PAUSE_SECONDS = 0.1
 
 Notify = Callable[[int, int], None]
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -146,15 +145,8 @@ class Copying:
 
     async def _list_there(self) -> None:
         self._there.clear()
-        page: list[tuple[str, int]] = []
-        async for stat in self._target.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None:
-                page.append((digest, stat.size))
-            if len(page) == _PAGE:
-                self._there.replace(page)
-                page = []
-        self._there.replace(page)
+        async for page in scan_blobs(self._target):
+            self._there.replace((digest, stat.size) for digest, stat in page)
 
     async def _iterate_wanted(self) -> AsyncIterator[list[BlobFacts]]:
         last = ""
@@ -170,7 +162,7 @@ class Copying:
         self._result.kept_blobs = 0
         async for page in self._iterate_wanted():
             there = self._there.find([blob.digest for blob in page])
-            await in_parallel(page, partial(self._bring, there=there))
+            await for_each(PARALLEL, partial(self._bring, there=there), page)
             done += len(page)
             self._notify(done, 0)
 
@@ -251,7 +243,7 @@ class Copying:
             if found is not None:
                 self._result.renewed.append(f"ledger segment {key}")
 
-        await in_parallel(sorted(listing), bring)
+        await for_each(PARALLEL, bring, sorted(listing))
 
 
 async def find_fault(chunks: AsyncIterator[bytes]) -> str | None:
@@ -264,20 +256,3 @@ async def find_fault(chunks: AsyncIterator[bytes]) -> str | None:
     except (Lost, StorageError) as error:
         return str(error)
     return None
-
-
-async def in_parallel(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do some work for each item, PARALLEL of them at one time. Raises what the first that fails raises."""
-    waiting = iter(items)
-
-    async def take_turns() -> None:
-        for item in waiting:
-            await work(item)
-
-    tasks = [asyncio.create_task(take_turns()) for _ in range(PARALLEL)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -49,7 +49,8 @@ def add_provenance(transaction: Transaction, home: RepositoryRow, filename: str,
     children = list_children(manifest)
     inline = [artifacts.find_blob(transaction.connection, home.id, chart[0], digest) for digest in manifest.needed]
     contents = {blob.digest: blob.content for blob in inline if blob and blob.content is not None}
-    _put(transaction, home, chart[0], chart[1], row, children, contents)
+    records.put_manifest(transaction, home, chart[0], row, children, contents)
+    records.put_tag(transaction, home, chart[0], tag_of(chart[1]), row.digest, is_new=True)
 
 
 def store_pushed(transaction: Transaction, home: RepositoryRow, pushed: Pushed) -> None:
@@ -92,11 +93,3 @@ def blobs_unknown(digests: Sequence[str]) -> RegistryError:
 
 def _make_row(transaction: Transaction, digest: str, content: bytes, annotations: bytes) -> ManifestRow:
     return ManifestRow(digest, MANIFEST_TYPE, HELM_CONFIG, "", annotations, content, "derived", transaction.now)
-
-
-def _put(
-    transaction: Transaction, home: RepositoryRow, name: str, version: str, row: ManifestRow,
-    children: Sequence[Child], contents: dict[str, bytes],
-) -> None:  # fmt: skip
-    records.put_manifest(transaction, home, name, row, children, contents)
-    records.put_tag(transaction, home, name, tag_of(version), row.digest, is_new=True)

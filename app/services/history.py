@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.db.museum import IGNORED, ORIGIN, Group, MuseumFile
-from app.domain.ledger import ROOT, parse_segment_key, read_change, read_header
+from app.domain.ledger import read_change, read_header
 from app.domain.record_check import explain_unfit, is_known
+from app.services.scans import scan_ledger
 from storage import Storage
 
 _CHANGED = -1
@@ -127,11 +128,7 @@ async def read_history(storage: Storage) -> History:
 
 async def _read_ledger(storage: Storage) -> AsyncIterator[tuple[str, dict[str, Any] | None]]:
     """Return every change with its repository, in order; None begins a segment. They were checked by the replay."""
-    found = [
-        (name.folder, name.revision, stat.key)
-        async for stat in storage.scan(ROOT)
-        if (name := parse_segment_key(stat.key)) is not None
-    ]
+    found = [(name.folder, name.revision, stat.key) async for stat, name in scan_ledger(storage)]
     for _, _, key in sorted(found):
         with tempfile.TemporaryFile() as file:  # a snapshot may have 90 MB
             async for chunk in await storage.open(key):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from app.db.session import Database
 from app.domain.names import parse_repository, split_view
 from app.errors import AppError, Kind
 from app.services.charts import Charts, Outcome, Published
+from app.services.parallel import for_each
 from app.services.parcels import Parcel
 from app.services.policy import UNLIMITED, Policy
 from app.services.readiness import Readiness
@@ -95,27 +96,15 @@ class Imports:
         tally = Tally(offered=len(offers))
         if len(offers) >= _MANY:
             self._charts.expect_many()
-        waiting = iter(offers)
-        tasks = [
-            asyncio.create_task(self._take_all(upstream, repository, waiting, tally, notify))
-            for _ in range(self._parallel)
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        tally.refused.sort()
-        return tally
 
-    async def _take_all(
-        self, upstream: Upstream, repository: str, waiting: Iterator[Offer], tally: Tally, notify: Notify
-    ) -> None:
-        for offer in waiting:
+        async def take(offer: Offer) -> None:
             await self._take(upstream, repository, offer, tally)
             tally.seen += 1
             notify(tally)
+
+        await for_each(self._parallel, take, offers)
+        tally.refused.sort()
+        return tally
 
     async def _take(self, upstream: Upstream, repository: str, offer: Offer, tally: Tally) -> None:
         address = offer.address

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.db import ledger
-from app.db.session import Database, Objects, T
+from app.db.session import Database, T
 from app.db.transaction import Transaction
 from app.domain.ledger import Header, read_header, repository_folder
 from app.services.ledger_names import Folder, list_folders
-from storage import ObjectNotFound, Storage, read_all
+from storage import ObjectNotFound, Objects, Storage, read_all
 
 
 class Ledger:
@@ -24,7 +24,7 @@ class Ledger:
 
         Raises what `work` raises; StorageError, AppError where the change could not be stored.
         """
-        return (await self._database.write(work, blobs=blobs)).result
+        return await self._database.write(work, blobs=blobs)
 
     async def flush(self) -> None:
         """Put the segments into storage that an older version had committed only. Raises StorageError."""

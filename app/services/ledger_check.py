@@ -20,6 +20,7 @@ from app.db import repositories
 from app.db.repositories import CatalogueRow, RepositoryRow
 from app.db.session import GROUP, Database
 from app.domain.ledger import BLOBS, ROOT, parse_header, repository_folder
+from app.domain.names import label
 from app.errors import AppError, Kind
 from app.services.ledger import Ledger
 from app.services.ledger_names import Folder, Folders, describe_gaps, find_gaps, list_folders, list_news
@@ -88,7 +89,7 @@ class LedgerCheck:
         rows = await self._database.read(_read_rows)  # first: a record lies in the ledger before its rows are committed
         folders = await list_folders(self._storage)
         for row, reason in (await self._find_lost(folders, rows)).values():
-            return f"the ledger of {_label(row)} lacks records that this server wrote or read: {reason}"
+            return f"the ledger of {label(row.path)} lacks records that this server wrote or read: {reason}"
         return await self._find_unreplayed(folders)
 
     async def _find_unreplayed(self, folders: Folders) -> str:
@@ -177,7 +178,7 @@ class LedgerCheck:
         return torn
 
     async def _rewrite(self, row: RepositoryRow, reason: str, catalogue: CatalogueRow, *, may_write: bool) -> None:
-        name = _label(row)
+        name = label(row.path)
         if (row.path, reason) not in self._told:  # a server that only reads looks again every two seconds
             self._told.add((row.path, reason))
             text = "the ledger in storage is older than the database, or has a hole"
@@ -222,10 +223,6 @@ def _compare(folder: Folder, row: RepositoryRow, marks: list[int]) -> str:
         return f"it ends at revision {newest}, the database is at {row.revision}" if newest else "there is none"
     missing = [revision for revision in marks if not folder.holds(revision)]
     return f"revision {missing[0]} is missing in it" if missing else ""
-
-
-def _label(row: RepositoryRow) -> str:
-    return f"repository {row.path}" if row.path else "the root repository"
 
 
 def _read_rows(connection: Connection) -> _Rows:

@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from app.domain.ledger import ROOT, parse_segment_key
+from app.domain.ledger import parse_segment_key
 from app.services.checked import Damaged
+from app.services.scans import scan_ledger
 from app.services.shelf import Shelf
 from storage import ObjectStat, Storage
 
@@ -23,7 +24,7 @@ Listing = Mapping[str, ObjectStat]
 
 async def list_ledger(storage: Storage) -> dict[str, ObjectStat]:
     """Return every segment and snapshot in a storage; other keys below ROOT are left out. Raises StorageError."""
-    return {stat.key: stat async for stat in storage.scan(ROOT) if parse_segment_key(stat.key) is not None}
+    return {stat.key: stat async for stat, _ in scan_ledger(storage)}
 
 
 def list_foreign(earlier: Iterable[str], later: Collection[str]) -> list[str]:

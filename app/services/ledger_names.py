@@ -6,7 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
-from app.domain.ledger import ROOT, parse_segment_key
+from app.domain.ledger import ROOT
+from app.services.scans import scan_ledger
 from storage import Storage
 
 
@@ -42,11 +43,9 @@ Folders = dict[str, Folder]
 async def list_folders(storage: Storage, prefix: str = ROOT) -> Folders:
     """List the ledger, or a part of it. Raises StorageError."""
     folders: Folders = {}
-    async for stat in storage.scan(prefix):
-        name = parse_segment_key(stat.key)
-        if name is not None:
-            folder = folders.setdefault(f"{ROOT}{name.folder}/", Folder())
-            folder.add(name.revision, stat.key, snapshot=name.snapshot)
+    async for stat, name in scan_ledger(storage, prefix):
+        folder = folders.setdefault(f"{ROOT}{name.folder}/", Folder())
+        folder.add(name.revision, stat.key, snapshot=name.snapshot)
     for folder in folders.values():
         folder.chain.sort()
     return folders

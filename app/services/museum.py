@@ -23,25 +23,25 @@ from app.db.session import Database
 from app.db.transaction import Transaction
 from app.domain import times
 from app.domain.foreign import Listed, read_foreign_index
+from app.domain.names import FILE_ENDINGS, is_ours
 from app.errors import AppError, Kind
 from app.services import followed
 from app.services.charts import Charts, Outcome
 from app.services.followed import Decision
 from app.services.history import read_history
 from app.services.ledger import Ledger
+from app.services.parallel import gather
 from app.services.parcels import Contents, Parcel
-from app.services.passes import Pass, Scanned, gather
+from app.services.passes import Pass, Scanned
 from app.services.policy import UNLIMITED
 from app.services.review import review
 from app.services.signatures import Signatures
 from storage import ObjectNotFound, ObjectStat, Storage, read_all
 
-OURS = ".chartroom/"
 _INDEXES = ("index-cache.yaml", "index.yaml")  # where `created` is found, the first that lists the file
 _MANY = 10
 """Followed files of which not one is left: more likely a mount that is missing than files that were removed."""
 
-_ENDINGS = (".tgz", ".tgz.prov")
 _LISTINGS = 2  # more, before a file counts as gone
 _PAGE = 500  # files noted in one commit
 
@@ -119,7 +119,7 @@ class MuseumFiles:
         return {
             stat.key: stat
             async for stat in self._storage.scan()
-            if stat.key.endswith(_ENDINGS) and not stat.key.startswith(OURS)
+            if stat.key.endswith(FILE_ENDINGS) and not is_ours(stat.key)
         }
 
     async def _read(self, state: Pass, stat: ObjectStat) -> None:

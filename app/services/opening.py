@@ -188,9 +188,8 @@ class Opening:
         if until:
             await self._recover()
             await self._ledger.flush()
-        await self._replay.run(set_aside=until > 0)
-        await self._check.settle(self._replay.folders, may_write=until > 0)
-        self._replay.folders = {}
+        replayed = await self._replay.run(set_aside=until > 0)
+        await self._check.settle(replayed.folders, may_write=until > 0)
         if trouble is not None:
             raise trouble
         if until and until - time.monotonic() < self._tenure.term.rest:  # the replay was long
@@ -310,8 +309,7 @@ class Opening:
         if time.monotonic() >= self._readiness.may_write_until:
             return False
         length = int(_JOB_SECONDS * 1e9)
-        work = await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
-        return work.result
+        return await self._database.write(lambda transaction: leases.acquire(transaction, name, self._holder, length))
 
     # ----------------------------------------------------------------------------------------------- the lock
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from app.db.museum import Group, MuseumFile
 from app.domain import times
 from app.domain.foreign import Listed
 from app.services.history import History
 from storage import ObjectStat
-
-T = TypeVar("T")
 
 _YOUNG = 5 * 10**9  # ns; a bucket's times are whole seconds, and its clock may differ from ours a little
 
@@ -103,18 +100,3 @@ def _by_group(files: dict[str, MuseumFile]) -> dict[Group, list[MuseumFile]]:
         if file.group is not None:
             groups[file.group].append(file)
     return groups
-
-
-async def gather(parallel: int, work: Callable[[T], Awaitable[object]], items: list[T]) -> list[object]:
-    """Run `work` for every item, so many at once; return the results in order, or raise the first error at the end."""
-    turns = asyncio.Semaphore(parallel)
-
-    async def one(item: T) -> object:
-        async with turns:
-            return await work(item)
-
-    found = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    for result in found:  # only now: nothing goes on behind the back of the next pass
-        if isinstance(result, BaseException):
-            raise result
-    return found

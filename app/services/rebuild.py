@@ -14,6 +14,7 @@ from app.db import ledger, rebuild, repositories
 from app.db.rebuild import Totals
 from app.db.repositories import RepositoryRow
 from app.db.session import Database
+from app.domain.names import label
 from app.errors import AppError, Kind
 from app.services import tenure
 from app.services.replay import Replay
@@ -55,10 +56,10 @@ async def fill(database: Database, storage: Storage) -> Rebuilt:
     """Replay the whole ledger into an empty catalogue. Raises AppError FAULT for a torn ledger, StorageError."""
     aside = SetAside()
     replay = Replay(database, storage, blobs_may_lack=not isinstance(storage, Recoverer), aside=aside)
-    segments = await replay.run()
+    replayed = await replay.run()
     survey = await survey_blobs(storage, database)
     totals = await database.read(rebuild.count_all)
-    return Rebuilt(segments, totals, aside.describe(), survey.describe_newer())
+    return Rebuilt(replayed.segments, totals, aside.describe(), survey.describe_newer())
 
 
 async def refuse_loss(database: Database, before: Sequence[RepositoryRow]) -> None:
@@ -73,8 +74,7 @@ async def refuse_loss(database: Database, before: Sequence[RepositoryRow]) -> No
         if new is None or (new.revision < old.revision and new.committed <= old.committed):
             raise AppError(
                 Kind.CONFLICT,
-                f"the ledger of {f'repository {old.path}' if old.path else 'the root repository'} ends at revision"
-                f" {new.revision if new else 0}, the database is at {old.revision}; nothing was changed: run `chartroom"
-                " verify --repair`, which writes the ledger again from the database, or move the database file away to"
-                " do without what only it knows",
+                f"the ledger of {label(old.path)} ends at revision {new.revision if new else 0}, the database is at"
+                f" {old.revision}; nothing was changed: run `chartroom verify --repair`, which writes the ledger again"
+                " from the database, or move the database file away to do without what only it knows",
             )

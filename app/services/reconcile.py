@@ -20,11 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db import audit, ledger, repositories
 from app.db.session import Database
 from app.domain.ledger import ROOT, parse_segment_key, repository_folder
+from app.domain.names import label
 from app.errors import AppError, Kind
 from app.services.differences import Difference, list_differences, mend
 from app.services.ledger import Ledger
 from app.services.ledger_check import LedgerCheck
 from app.services.replay import Replay
+from app.services.scans import scan_ledger
 from app.services.set_aside import SetAside
 from app.services.shelf import Shelf
 from storage import ObjectNotFound, Storage
@@ -71,7 +73,7 @@ class Reconcile:
         if repair:
             torn = {folder: reason for folder, reason in torn.items() if not await self._write_again(folder, reason)}
         findings.mended += self._check.written
-        findings.open += [f"ledger of {_label(unquote(folder))}: {reason}" for folder, reason in torn.items()]
+        findings.open += [f"ledger of {_label_folder(folder)}: {reason}" for folder, reason in torn.items()]
         paths = sorted(await _list_paths(self._database) | await _list_paths(self._replica))
         for path in paths:
             if repository_folder(path).removeprefix(ROOT).rstrip("/") not in torn:
@@ -89,8 +91,7 @@ class Reconcile:
         else:
             return {}
         torn: dict[str, str] = {}
-        names = [parse_segment_key(stat.key) async for stat in self._storage.scan(ROOT)]
-        for folder in sorted({name.folder for name in names if name is not None}):
+        for folder in sorted({name.folder async for _, name in scan_ledger(self._storage)}):
             try:
                 await self._replay_one(folder)
             except AppError as error:
@@ -130,9 +131,9 @@ class Reconcile:
         rows = await self._database.read_in_thread(ledger.list_waiting)
         names = [parse_segment_key(row.key) for row in rows if row.key.startswith(folder)]
         if any(name is not None and name.revision > look.ledger for name in names):
-            findings.notes.append(f"{_label(path)}: commits wait to be written to the ledger; a server does it first")
+            findings.notes.append(f"{label(path)}: commits wait to be written to the ledger; a server does it first")
             return
-        text = f"{_label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"
+        text = f"{label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"
         findings.open.append(f"{text}; restore the missing segments under {folder}")
 
     async def _settle(self, path: str, findings: Findings, *, repair: bool) -> None:
@@ -145,7 +146,7 @@ class Reconcile:
                 await self._name_missing(path, look, findings)
                 return
             if look.ledger > look.rows and look.ledger == ahead:  # it had time to commit what it stored
-                findings.open.append(f"{_label(path)}: rows are at revision {look.rows}, its ledger at {look.ledger}")
+                findings.open.append(f"{label(path)}: rows are at revision {look.rows}, its ledger at {look.ledger}")
                 return
             if look.ledger == look.rows:
                 await self._judge(path, folder, look, findings, repair=repair)
@@ -153,7 +154,7 @@ class Reconcile:
             committed, ahead = (look.rows, 0) if look.rows > look.ledger else (0, look.ledger)
             await asyncio.sleep(_FLUSH_SECONDS)  # a server is committing them
             await self._replay_one(folder)
-        findings.notes.append(f"{_label(path)}: commits came in all the time; its rows were not compared")
+        findings.notes.append(f"{label(path)}: commits came in all the time; its rows were not compared")
 
     def _look(self, path: str) -> _Look:
         def both(rows: Connection, ledger: Connection) -> _Look:
@@ -171,7 +172,7 @@ class Reconcile:
             try:
                 await self._ledger.write(partial(mend, path=path, revision=look.rows, page=page))
             except (AppError, SQLAlchemyError) as error:
-                findings.open.append(f"{_label(path)}: rows cannot be mended ({error}); run chartroom reindex")
+                findings.open.append(f"{label(path)}: rows cannot be mended ({error}); run chartroom reindex")
                 break
             _name_all(path, page, findings.mended)
             await self._replay_one(folder)
@@ -182,10 +183,10 @@ class Reconcile:
 
 
 def _name_all(path: str, differences: list[Difference], into: list[str]) -> None:
-    into += [f"{_label(path)}: {one}" for one in differences[:_SHOWN]]
+    into += [f"{label(path)}: {one}" for one in differences[:_SHOWN]]
     if len(differences) > _SHOWN:
         more = len(differences) - _SHOWN
-        into.append(f"{_label(path)}: and {more}{' or more' if len(differences) == _PAGE else ''} other differences")
+        into.append(f"{label(path)}: and {more}{' or more' if len(differences) == _PAGE else ''} other differences")
 
 
 async def _list_paths(database: Database) -> set[str]:
@@ -193,5 +194,7 @@ async def _list_paths(database: Database) -> set[str]:
     return {row.path for row in rows}
 
 
-def _label(path: str) -> str:
-    return f"repository {path}" if path.strip("%") else "the root repository"
+def _label_folder(folder: str) -> str:
+    """Return what a message calls the repository whose segments lie in a folder of the ledger."""
+    is_root = f"{ROOT}{folder}/" == repository_folder("")
+    return label("" if is_root else unquote(folder))

@@ -13,10 +13,14 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
+
 from app.domain.ledger import ROOT, Header, parse_segment_key, read_header
-from storage import LocalFiles, Objects, Recovered, Recoverer
+from storage import LocalFiles, Objects, Recoverer
 
 _HEAD_BYTES = 64 * 1024
+
+_log = structlog.get_logger(__name__)
 
 
 class _Found(NamedTuple):
@@ -26,10 +30,14 @@ class _Found(NamedTuple):
     header: Header
 
 
-def recover(storage: Recoverer) -> Recovered:
-    """Put into place what a crash left in journals; blocking. Raises StorageError."""
+def recover(storage: Recoverer) -> None:
+    """Put into place what a crash left in journals, and log what that was; blocking. Raises StorageError."""
     locate = storage.path if isinstance(storage, LocalFiles) else Path
-    return storage.recover(lambda records: choose(records, locate))
+    found = storage.recover(lambda records: choose(records, locate))
+    if found.objects:
+        _log.warning("objects that a crash left in a journal were put into place", objects=found.objects)
+    for name in found.damaged:
+        _log.error("a journal was damaged; what could be read of it is in place", journal=name, hint="chartroom verify")
 
 
 def choose(records: Objects, locate: Callable[[str], Path]) -> Collection[str]:

@@ -27,17 +27,18 @@ from app.domain.ledger import (
     Segment,
     SegmentName,
     blob_key,
-    parse_segment_key,
     read_change,
     read_header,
     read_segment,
     repository_folder,
 )
+from app.domain.names import label
 from app.domain.semver import sort_key
 from app.domain.summary import summarize
 from app.errors import AppError, Kind
 from app.services.backup_state import refuse_unfinished
 from app.services.ledger_names import Folder, Folders
+from app.services.scans import scan_ledger
 from app.services.set_aside import SetAside
 from app.services.snapshots import fetch_snapshot
 from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUnavailable, read_all
@@ -70,6 +71,13 @@ class _Known(NamedTuple):
     commit: str
 
 
+class Replayed(NamedTuple):
+    """What a replay came to: how many segments the database lacked, and the names of the ledger that it found."""
+
+    segments: int
+    folders: Folders
+
+
 class Replay:
     """Brings the database up to the ledger.
 
@@ -88,21 +96,19 @@ class Replay:
         self._blobs_may_lack = blobs_may_lack
         self._set_aside = False
         self._aside = aside or SetAside()
-        self.folders: Folders = {}
-        """The names of the ledger as the last `run` found them; a check takes them, so that it need not list again."""
 
-    async def run(self, *, set_aside: bool = False) -> int:
-        """Replay what the database lacks; return how many segments that were. Raises AppError FAULT, StorageError.
+    async def run(self, *, set_aside: bool = False) -> Replayed:
+        """Replay what the database lacks. Raises AppError FAULT, StorageError.
 
         A newest segment whose blobs are not there was never acknowledged, and is passed over. `set_aside` is for the
         catalogue that writes: it renames such a segment, so that the next one may follow.
         """
         self._set_aside = set_aside
         await refuse_unfinished(self._storage)
-        folders = await self._list_segments()
+        found, folders = await self._list_segments()
         revisions, newest = await self._database.read(_list_revisions)
         replayed, waiting = 0, list[Segment]()
-        for folder, segments in folders.items():
+        for folder, segments in found.items():
             async for more in self._catch_up(segments, revisions.get(folder, _Known(0, ""))):
                 replayed += len(more)
                 waiting += more
@@ -111,30 +117,28 @@ class Replay:
                     waiting = []
         # Only now, and with the last of them: whoever reads asks for what came after the newest revision that they
         # know, and repositories come here in no order.
-        last = max((named.name.revision for segments in folders.values() for named in segments), default=0)
+        last = max((named.name.revision for segments in found.values() for named in segments), default=0)
         if waiting or last > newest:
             await self._database.write(partial(self._apply_all, segments=waiting, newest=last))
         if replayed:
             _log.info("ledger replayed", segments=replayed)
-        return replayed
+        return Replayed(replayed, folders)
 
-    async def _list_segments(self) -> dict[str, list[_Named]]:
-        """Answer what lies in storage, by folder."""
-        folders: dict[str, list[_Named]] = {}
-        self.folders = {}
+    async def _list_segments(self) -> tuple[dict[str, list[_Named]], Folders]:
+        """Return what lies in storage by folder: the segments, and what a check needs of their names."""
+        found: dict[str, list[_Named]] = {}
+        folders: Folders = {}
         number = 0
-        async for stat in self._storage.scan(ROOT):
-            name = parse_segment_key(stat.key)
-            if name is not None:
-                folders.setdefault(f"{ROOT}{name.folder}/", []).append(_Named(stat.key, name))
-                folder = self.folders.setdefault(f"{ROOT}{name.folder}/", Folder())
-                folder.add(name.revision, stat.key, snapshot=name.snapshot)
+        async for stat, name in scan_ledger(self._storage):
+            path = f"{ROOT}{name.folder}/"
+            found.setdefault(path, []).append(_Named(stat.key, name))
+            folders.setdefault(path, Folder()).add(name.revision, stat.key, snapshot=name.snapshot)
             number += 1
             if self._pause is not None and number % _NAMES == 0:
                 await self._pause()
-        for folder in self.folders.values():
+        for folder in folders.values():
             folder.chain.sort()
-        return folders
+        return found, folders
 
     async def _catch_up(self, named_segments: list[_Named], known: _Known) -> AsyncIterator[list[Segment]]:
         """Return the segments that a repository lacks, having restored it from a snapshot where it needs one."""
@@ -202,7 +206,7 @@ class Replay:
                 raise
             except StorageError as error:
                 raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
-            return (await self._database.write(partial(_restore, aside=self._aside, lines=file))).result
+            return await self._database.write(partial(_restore, aside=self._aside, lines=file))
 
     def _apply_all(self, transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
         for segment in segments:
@@ -257,7 +261,7 @@ def _list_blobs(segment: Segment) -> list[str]:
 
 def _name_break(named: _Named, header: Header, known: _Known) -> str:
     """Say why a segment does not follow the newest known commit."""
-    where = header.repository or "the root repository"
+    where = label(header.repository)
     if header.previous <= known.revision:
         return f"the ledger of {where} has a fork: {named.key} and revision {known.revision} are both {_FORK}"
     return (

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from app.domain.names import label
 from app.domain.record_check import explain_unfit, is_known
 from app.errors import AppError, Kind
 
@@ -88,14 +89,12 @@ def _key_of(repository: str, change: Mapping[str, Any]) -> _Key:
 
 
 def _describe(key: _Key) -> str:
-    where = f"repository {key.repository}" if key.repository else "the root repository"
-    return f"{where}: {key.kind} {' '.join(json.dumps(name[:100])[1:-1] for name in key.names)}"
+    return f"{label(key.repository)}: {key.kind} {' '.join(json.dumps(name[:100])[1:-1] for name in key.names)}"
 
 
 def _name_unknown(repository: str, change: Mapping[str, Any]) -> str:
     what = json.dumps([str(change.get("op"))[:50], str(change.get("kind"))[:50]])
-    where = f"repository {repository}" if repository else "the root repository"
     return (
-        f"the ledger of {where} holds a record of a kind that this version does not know, {what}: a newer version wrote"
-        " it; run that version again"
+        f"the ledger of {label(repository)} holds a record of a kind that this version does not know, {what}: a newer"
+        " version wrote it; run that version again"
     )

@@ -24,8 +24,9 @@ from app.errors import AppError, Kind
 from app.services import followed
 from app.services.charts import Charts, Outcome
 from app.services.ledger import Ledger
+from app.services.parallel import gather
 from app.services.parcels import Parcel
-from app.services.passes import Pass, gather
+from app.services.passes import Pass
 from app.services.policy import UNLIMITED
 from storage import ObjectNotFound, ObjectStat, Storage, read_all
 

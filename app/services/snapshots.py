@@ -24,13 +24,13 @@ from app.domain.ledger import (
     ROOT,
     Header,
     SegmentName,
-    parse_segment_key,
     render_change,
     render_header,
     repository_folder,
     segment_key_of,
 )
 from app.errors import AppError, Kind
+from app.services.scans import scan_ledger
 from storage import CHUNK, Storage
 
 SEGMENTS = 1000
@@ -56,9 +56,8 @@ class Snapshots:
     async def run(self) -> int:
         """Write a snapshot for every repository with many segments; answer how many. Raises StorageError."""
         counts: Counter[str] = Counter()
-        async for stat in self._storage.scan(ROOT):
-            name = parse_segment_key(stat.key)
-            if name is not None and not name.snapshot:
+        async for _, name in scan_ledger(self._storage):
+            if not name.snapshot:
                 counts[name.folder] += 1
         rows = await self._database.read(lambda connection: repositories.list_since(connection, -1))
         written = 0
@@ -91,11 +90,8 @@ class Snapshots:
         return digest.hexdigest()
 
     async def _remove_older(self, repository: str, key: str, revision: int) -> None:
-        old = []
-        async for stat in self._storage.scan(repository_folder(repository)):
-            name = parse_segment_key(stat.key)
-            if name is not None and name.revision <= revision and stat.key != key:
-                old.append(stat.key)
+        segments = scan_ledger(self._storage, repository_folder(repository))
+        old = [stat.key async for stat, name in segments if name.revision <= revision and stat.key != key]
         for one in old:
             await self._storage.delete(one)
 

@@ -174,12 +174,12 @@ class Tenure:
         Return and raise what `take` does.
         """
         moment = time.monotonic()
-        rest, ours = (await self._database.write(self._share)).result
+        rest, ours = await self._database.write(self._share)
         return await self.take() if ours else max(until, moment + rest)
 
     async def release(self, *, give_back: bool) -> None:
         """Note that this process has ended; give the lease back if no other process of this catalogue is left."""
-        last = (await self._database.write(self._unregister)).result
+        last = await self._database.write(self._unregister)
         if not (last and give_back):
             return
         try:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from app.db import garbage, repositories
 from app.db.session import Database
 from app.domain import times
-from app.domain.ledger import BLOBS, parse_blob_key
+from app.services.scans import scan_blobs
 from storage import ObjectStat, Storage
 
 _PAGE = 500
@@ -87,33 +87,21 @@ async def survey_blobs(storage: Storage, *databases: Database) -> Survey:
     survey = Survey()
     for database in databases:
         survey.last = max(survey.last, await database.read(_find_last))
-    page: list[tuple[str, ObjectStat]] = []
-    async for stat in storage.scan(BLOBS):
-        digest = parse_blob_key(stat.key)
-        if digest is None:
-            continue
-        page.append((digest, stat))
-        if len(page) == _PAGE:
-            await _add(survey, page, databases)
-            page = []
-    await _add(survey, page, databases)
+    async for page in scan_blobs(storage):
+        unknown = set(await list_unknown([digest for digest, _ in page], databases))
+        for digest, stat in page:
+            survey.add(digest, stat, unknown=digest in unknown)
     return survey
 
 
 async def has_many_unknown(storage: Storage, database: Database, limit: int) -> bool:
     """Return whether storage has more than `limit` unknown blobs; it is listed no further than needed."""
-    page: list[str] = []
     found = 0
-    async for stat in storage.scan(BLOBS):
-        digest = parse_blob_key(stat.key)
-        if digest is not None:
-            page.append(digest)
-        if len(page) == _PAGE:
-            found += len(await list_unknown(page, [database]))
-            page = []
+    async for page in scan_blobs(storage):
+        found += len(await list_unknown([digest for digest, _ in page], [database]))
         if found > limit:
             return True
-    return found + len(await list_unknown(page, [database])) > limit
+    return False
 
 
 async def list_unknown(digests: Sequence[str], databases: Sequence[Database]) -> list[str]:
@@ -123,12 +111,6 @@ async def list_unknown(digests: Sequence[str], databases: Sequence[Database]) ->
         if left:
             left = await database.read(partial(garbage.list_unknown, digests=left))
     return left
-
-
-async def _add(survey: Survey, page: list[tuple[str, ObjectStat]], databases: Sequence[Database]) -> None:
-    unknown = set(await list_unknown([digest for digest, _ in page], databases))
-    for digest, stat in page:
-        survey.add(digest, stat, unknown=digest in unknown)
 
 
 def _find_last(connection: Connection) -> int:

@@ -57,7 +57,7 @@ class Uploads:
             uploads.create(transaction, row)
             return row
 
-        return (await self._database.write(work)).result
+        return await self._database.write(work)
 
     async def find(self, repository: str, name: str, uuid: str) -> UploadRow:
         """Answer a session. Raises RegistryError NOT_FOUND (BLOB_UPLOAD_UNKNOWN)."""
@@ -78,7 +78,7 @@ class Uploads:
             offset=session.offset + part.size, parts=(*session.parts, part), touched=time.time_ns()
         )
         advance = partial(uploads.advance, new=moved, old_offset=session.offset)
-        if not (await self._database.write(advance)).result:
+        if not await self._database.write(advance):
             await self._storage.delete(part.key)
             raise OutOfOrder(await self.find(session.repository, session.name, session.uuid))
         return moved

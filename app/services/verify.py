@@ -17,12 +17,14 @@ from app.db import audit
 from app.db.audit import Use
 from app.db.charts import BlobFacts
 from app.db.session import Database
-from app.domain.ledger import BLOBS, ROOT, blob_key, parse_blob_key
+from app.domain.ledger import ROOT, blob_key
 from app.domain.oci import render_digest
 from app.errors import AppError, Kind
 from app.services.checked import Damaged, Lost, Missing, read_checked
 from app.services.ledger_names import describe_gaps, find_gaps, list_folders
+from app.services.parallel import for_each
 from app.services.reconcile import Findings, Reconcile
+from app.services.scans import scan_blobs
 from app.services.unknown import survey_blobs
 from storage import LocalFiles, Storage, StorageError, StorageUnavailable, Sweeper
 
@@ -30,7 +32,6 @@ OLD_SECONDS = 24 * 3600.0
 """Age from which on an unfinished write is a leftover: no upload takes a day."""
 
 _PARALLEL = 8
-_PAGE = 500
 
 Notify = Callable[[int, int], None]
 
@@ -79,17 +80,14 @@ class Verify:
         return report
 
     async def _check_blobs(self, report: Report, *, repair: bool, notify: Notify) -> None:
-        last = ""
-        while page := await self._database.read_in_thread(partial(audit.list_blobs_after, digest=last)):
-            waiting = iter(page)
-            workers = (self._check_some(waiting, report, repair, notify) for _ in range(_PARALLEL))
-            await asyncio.gather(*workers)
-            last = page[-1].digest
-
-    async def _check_some(self, waiting: Iterator[BlobFacts], report: Report, repair: bool, notify: Notify) -> None:
-        for blob in waiting:
+        async def check(blob: BlobFacts) -> None:
             await self._check_blob(blob, report, repair=repair)
             notify(report.blobs, 0)
+
+        last = ""
+        while page := await self._database.read_in_thread(partial(audit.list_blobs_after, digest=last)):
+            await for_each(_PARALLEL, check, page)
+            last = page[-1].digest
 
     async def _check_blob(self, blob: BlobFacts, report: Report, *, repair: bool) -> None:
         report.blobs += 1
@@ -160,14 +158,8 @@ class Verify:
             )
 
     async def _count_unreferenced(self, report: Report, unknown: Collection[str]) -> None:
-        page: dict[str, int] = {}
-        async for stat in self._storage.scan(BLOBS):
-            digest = parse_blob_key(stat.key)
-            if digest is not None and digest not in unknown:
-                page[digest] = stat.size
-            if len(page) == _PAGE:
-                await self._count_page(page, report)
-        await self._count_page(page, report)
+        async for page in scan_blobs(self._storage):
+            await self._count_page({digest: stat.size for digest, stat in page if digest not in unknown}, report)
         if report.unreferenced:
             report.findings.notes.append(
                 f"{report.unreferenced} blobs of {report.unreferenced_bytes} bytes belong to no chart (removed charts "
@@ -180,7 +172,6 @@ class Verify:
         for digest in page.keys() - named:
             report.unreferenced += 1
             report.unreferenced_bytes += page[digest]
-        page.clear()
 
     async def _check_leftovers(self, findings: Findings, *, repair: bool) -> None:
         if repair and isinstance(self._storage, Sweeper):

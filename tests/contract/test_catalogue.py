@@ -126,7 +126,7 @@ async def test_search_shows_the_newest_stable_version(database: Database) -> Non
 
 
 async def test_a_chart_without_versions_is_gone_but_counts_as_changed(database: Database) -> None:
-    first = (await database.write(put(make_row()))).result
+    first = await database.write(put(make_row()))
     await database.write(remove("web", "1.0.0"))
     assert await ask(database, charts.list_names) == []
     assert await ask(database, charts.list_changed, first) == ["web"]
@@ -197,7 +197,7 @@ async def test_provenance_is_kept_by_file_name_and_replaced(database: Database) 
     def drop(transaction: Transaction) -> bool:
         return charts.remove_provenance(transaction, home_id(transaction.connection), "web-1.0.0.tgz")
 
-    assert [(await database.write(drop)).result for _ in range(2)] == [True, False]
+    assert [await database.write(drop) for _ in range(2)] == [True, False]
     assert await ask(database, charts.find_provenance, "web-1.0.0.tgz") is None
 
 
@@ -232,7 +232,7 @@ async def test_a_lease_has_one_holder_until_it_ends(database: Database) -> None:
         return lambda transaction: leases.acquire(transaction, "scan", holder, nanoseconds)
 
     async def holds(holder: str, nanoseconds: int = 10**12) -> bool:
-        return (await database.write(acquire(holder, nanoseconds))).result
+        return await database.write(acquire(holder, nanoseconds))
 
     assert [await holds("a"), await holds("b"), await holds("a")] == [True, False, True]
     await database.write(lambda transaction: leases.release(transaction, "scan", "b"))  # not b's to give

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from tests.buckets import open_client
 from tests.charts import make_chart
 from tests.live import LiveServer, find_free_port, wait_until_up
 from tests.needs import find_postgres
@@ -26,7 +27,6 @@ from tests.postgres import postgres_server
 from tests.servers import moto_server
 from tests.stories import everything
 from tests.stories.everything import WEB, Known
-from tests.stories.stores import open_bucket
 
 COMMIT = "27bfc88"
 FOLDER = Path(__file__).parent / f"store-{COMMIT}"
@@ -172,7 +172,7 @@ def make_bucket(checkout: Path, folder: Path) -> None:
     """Make the store in a bucket, with its SQLite file beside the objects."""
     database = folder / "local" / "chartroom.db"
     database.parent.mkdir()
-    with moto_server() as endpoint, open_bucket(endpoint) as client:
+    with moto_server() as endpoint, open_client(endpoint) as client:
         client.create_bucket(Bucket=BUCKET)
         write_legacy(lambda key, content: client.put_object(Bucket=BUCKET, Key=f"shop/{key}", Body=content))
         old = Old(

@@ -9,19 +9,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import orjson
 
+from tests.buckets import make_bucket, make_client
 from tests.charts import make_chart
 from tests.live import LiveServer, serve
-from tests.stories.test_many_processes import make_bucket
 
 LEDGER = ".chartroom/ledger/"
 BLOBS = ".chartroom/blobs/"
@@ -97,8 +97,7 @@ class BucketPlace(Place):
     def __init__(self, folder: Path, endpoint: str, database: str) -> None:
         self.bucket, environment = make_bucket(endpoint)
         super().__init__(folder, environment, database)
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        self.client: Any = boto3.session.Session().client("s3", "us-east-1", endpoint_url=endpoint, **keys)  # type: ignore[call-overload]
+        self.client = make_client(endpoint)
 
     @property
     def storage(self) -> str:
@@ -159,3 +158,12 @@ def make_backup(folder: Path, *names: str) -> dict[str, bytes]:
     backup = {**place.take(LEDGER), **place.take(BLOBS)}
     shutil.rmtree(store)
     return backup
+
+
+def until(reached: Callable[[], bool], seconds: float = 20) -> float:
+    """Wait until it is so; return how many seconds that took."""
+    began = time.monotonic()
+    while not reached():
+        assert time.monotonic() < began + seconds, "it did not happen"
+        time.sleep(0.05)
+    return time.monotonic() - began

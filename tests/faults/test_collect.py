@@ -18,11 +18,10 @@ from storage import ObjectNotFound, Storage
 from storage.filesystem import FilesystemStorage
 from storage.s3 import S3Storage
 from tests.api.wire import push, sign
+from tests.buckets import make_bucket
 from tests.charts import make_chart
 from tests.house import open_house
 from tests.oci.client import chart_manifest, descriptor, digest_of, image
-from tests.servers import moto_server
-from tests.stories.test_many_processes import make_bucket
 
 SECONDS = 30
 _PUSHERS = 6
@@ -51,11 +50,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stor
     if request.param == "folder and SQLite":
         yield FilesystemStorage(tmp_path), {}
         return
-    with moto_server() as endpoint:
-        bucket, _environment = make_bucket(endpoint)
-        keys = {"access_key": "testing", "secret_key": "testing"}
-        storage = S3Storage(bucket, prefix="charts", endpoint=endpoint, region="us-east-1", **keys)
-        yield storage, {"database": request.getfixturevalue("postgres_url")}
+    endpoint = request.getfixturevalue("s3_endpoint")
+    bucket, _environment = make_bucket(endpoint)
+    keys = {"access_key": "testing", "secret_key": "testing"}
+    storage = S3Storage(bucket, prefix="charts", endpoint=endpoint, region="us-east-1", **keys)
+    yield storage, {"database": request.getfixturevalue("postgres_url")}
 
 
 async def has_object(storage: Storage, content: bytes) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,10 +15,11 @@ import httpx
 import orjson
 import pytest
 
+from tests.buckets import make_bucket
 from tests.charts import make_chart
+from tests.faults.places import until
 from tests.live import LiveServer, find_free_port, serve, wait_until_up
-from tests.servers import FaultyProxy, moto_server
-from tests.stories.test_many_processes import make_bucket
+from tests.servers import FaultyProxy
 
 LEASE = ".chartroom/lease.json"
 OTHER = "0123456789abcdef"
@@ -40,15 +41,6 @@ def write_lease(folder: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def until(reached: Callable[[], bool], seconds: float = 20) -> float:
-    """Wait until it is so; return how many seconds that took."""
-    began = time.monotonic()
-    while not reached():
-        assert time.monotonic() < began + seconds, "it did not happen"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 # ------------------------------------------------------------------------------------------ files that lie
@@ -201,12 +193,6 @@ def test_a_database_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ in a bucket
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as found:
-        yield found
-
-
 def count(proxy: FaultyProxy, word: str) -> int:
     return sum(word in request for request in proxy.seen)
 
@@ -228,12 +214,12 @@ def hosts(
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_lease_in_a_bucket_costs_two_requests_a_minute(
-    request: pytest.FixtureRequest, tmp_path: Path, endpoint: str, kind: str
+    request: pytest.FixtureRequest, tmp_path: Path, s3_endpoint: str, kind: str
 ) -> None:
     """Ours lasts 90 s. Here it lasts 9, so that a minute is 6 s: whatever number of hosts, two requests in 6 s."""
     url = f"sqlite:///{tmp_path}/one.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     number = 1 if kind == "sqlite" else 3
-    with hosts(endpoint, tmp_path, number, "--database", url, lease="9s") as (proxy, servers):
+    with hosts(s3_endpoint, tmp_path, number, "--database", url, lease="9s") as (proxy, servers):
         for at, server in enumerate(servers):
             assert post(server, f"chart{at}").status_code == 201
         proxy.seen.clear()
@@ -252,9 +238,9 @@ def test_a_lease_in_a_bucket_costs_two_requests_a_minute(
         assert count(proxy, "DELETE") == 1, "the last one gives the lease back"
 
 
-def test_the_lease_of_a_bucket_is_named_by_its_address(tmp_path: Path, endpoint: str) -> None:
+def test_the_lease_of_a_bucket_is_named_by_its_address(tmp_path: Path, s3_endpoint: str) -> None:
     first = f"sqlite:///{tmp_path}/first.db"
-    with hosts(endpoint, tmp_path, 1, "--database", first, lease="9s") as (proxy, servers):
+    with hosts(s3_endpoint, tmp_path, 1, "--database", first, lease="9s") as (proxy, servers):
         bucket = next(part.split()[1].split("/")[1] for part in proxy.seen if "lease.json" in part)
         environment = {
             "CHARTROOM_STORAGE_AMAZON_ENDPOINT": proxy.url, "CHARTROOM_LEASE": "9s",

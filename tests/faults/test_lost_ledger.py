@@ -6,36 +6,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.charts import make_chart
-from tests.faults.places import BLOBS, LEDGER, Place, bucket_place, entries, upload
+from tests.faults.places import BLOBS, LEDGER, Place, entries, until, upload
 from tests.live import LiveServer
-from tests.servers import moto_server
 from tests.stories.shop import make_provenance
-
-KINDS = ["folder and SQLite", "bucket and SQLite", "bucket and Postgres"]
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Return an empty store of each kind."""
-    if request.param == "folder and SQLite":
-        yield Place(tmp_path / "store", {})
-        return
-    database = request.getfixturevalue("postgres_url") if "Postgres" in request.param else ""
-    with bucket_place(tmp_path / "store", request.getfixturevalue("s3_endpoint"), database) as bucket:
-        yield bucket
 
 
 def fill(server: LiveServer) -> None:
@@ -125,8 +105,8 @@ def test_a_running_server_writes_it_again_too(tmp_path: Path, choose: Callable[[
         fill(server)
         before = look(server)
         lose(place, choose)
-        wait_for(lambda: "written again from the database" in server.log.read_text())
-        wait_for(lambda: httpx.get(f"{server.url}/-/ready?write").status_code == 200)
+        until(lambda: "written again from the database" in server.log.read_text(), 30)
+        until(lambda: httpx.get(f"{server.url}/-/ready?write").status_code == 200, 30)
         assert look(server) == before
         upload(server, "afterwards")
         upload(server, "afterwards", repository="org/team")
@@ -134,13 +114,6 @@ def test_a_running_server_writes_it_again_too(tmp_path: Path, choose: Callable[[
     place.lose_database()
     with place.serve() as server:
         assert look(server) == before
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("choose", LOSSES)

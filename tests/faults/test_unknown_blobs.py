@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.faults.places import AT_ONCE, BLOBS, Place, bucket_place, entries, make_backup, upload
+from tests.faults.places import AT_ONCE, BLOBS, Place, entries, make_backup, until, upload
 from tests.live import LiveServer
-from tests.servers import moto_server
-
-KINDS = ["folder and SQLite", "bucket and SQLite", "bucket and Postgres"]
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Return an empty store of each kind."""
-    if request.param == "folder and SQLite":
-        yield Place(tmp_path / "store", {})
-        return
-    database = request.getfixturevalue("postgres_url") if "Postgres" in request.param else ""
-    with bucket_place(tmp_path / "store", request.getfixturevalue("s3_endpoint"), database) as bucket:
-        yield bucket
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def shows(server: LiveServer, number: int) -> bool:
@@ -55,15 +27,15 @@ def test_a_backup_that_is_copied_under_a_running_server_is_not_collected(place: 
     blobs = {key: content for key, content in backup.items() if key.startswith(BLOBS)}
     with place.serve(**{**AT_ONCE, "CHARTROOM_GC_INTERVAL": "1s"}) as server:
         place.put(blobs)
-        wait_for(lambda: log_of(server).count("gc --force") == 2)  # at two collections
+        until(lambda: log_of(server).count("gc --force") == 2)  # at two collections
         assert place.take(BLOBS) == blobs
         place.put(backup)
-        wait_for(lambda: shows(server, 3))
+        until(lambda: shows(server, 3))
         assert "[error" in log_of(server)
         time.sleep(3)
         assert place.take(BLOBS) == blobs
-        wait_for(lambda: httpx.get(f"{server.url}/-/ready").status_code == 200)
-        wait_for(lambda: httpx.delete(f"{server.url}/api/charts/one/0.1.0").status_code == 200)
+        until(lambda: httpx.get(f"{server.url}/-/ready").status_code == 200)
+        until(lambda: httpx.delete(f"{server.url}/api/charts/one/0.1.0").status_code == 200)
     assert "would go" in place.run("gc", "--dry-run", **AT_ONCE).stdout
 
 
@@ -101,7 +73,7 @@ def test_many_blobs_without_ledger_stop_writes_until_a_person_decides(place: Pla
     backup = make_backup(tmp_path, *(f"chart{number}" for number in range(20)))
     place.put({key: content for key, content in backup.items() if key.startswith(BLOBS)})
     with place.serve(wait_for="/health", **AT_ONCE) as server:
-        wait_for(lambda: "gc --force" in httpx.post(f"{server.url}/api/charts", content=b"x").text)
+        until(lambda: "gc --force" in httpx.post(f"{server.url}/api/charts", content=b"x").text)
         for _ in range(30):  # it looks again every two seconds
             refused = httpx.post(f"{server.url}/api/charts", content=b"x")
             assert refused.status_code == 503
@@ -111,18 +83,18 @@ def test_many_blobs_without_ledger_stop_writes_until_a_person_decides(place: Pla
             time.sleep(0.1)
         assert log_of(server).count("gc --force") == 1
         place.put(backup)  # the ledger is restored
-        wait_for(lambda: shows(server, 20))
-        wait_for(lambda: httpx.delete(f"{server.url}/api/charts/chart1/0.1.0").status_code == 200)
+        until(lambda: shows(server, 20))
+        until(lambda: httpx.delete(f"{server.url}/api/charts/chart1/0.1.0").status_code == 200)
 
 
 def test_a_person_who_accepts_the_loss_types_what_the_message_says(place: Place, tmp_path: Path) -> None:
     backup = make_backup(tmp_path, *(f"chart{number}" for number in range(20)))
     place.put({key: content for key, content in backup.items() if key.startswith(BLOBS)})
     with place.serve(wait_for="/health", **AT_ONCE) as server:
-        wait_for(lambda: "gc --force" in httpx.post(f"{server.url}/api/charts", content=b"x").text)
+        until(lambda: "gc --force" in httpx.post(f"{server.url}/api/charts", content=b"x").text)
         done = place.run("gc", "--force", **AT_ONCE)
         assert done.returncode == 0, done.stderr
-        wait_for(lambda: httpx.post(f"{server.url}/api/charts", content=b"x").status_code == 400)
+        until(lambda: httpx.post(f"{server.url}/api/charts", content=b"x").status_code == 400)
         upload(server, "mine")
         time.sleep(0.1)
         assert place.run("gc", **AT_ONCE).returncode == 0

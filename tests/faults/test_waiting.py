@@ -14,19 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.buckets import make_bucket
 from tests.charts import make_chart
 from tests.faults.harm import read_resident
 from tests.live import LiveServer, serve
-from tests.servers import Exchange, FaultyProxy, moto_server, pass_on, refuse
-from tests.stories.test_many_processes import make_bucket
+from tests.servers import Exchange, FaultyProxy, pass_on, refuse
 
 _BODY = 19_000_000  # a little less than the largest body
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as found:
-        yield found
 
 
 @contextmanager
@@ -58,8 +52,8 @@ def address(server: LiveServer) -> tuple[str, int]:
     return url.host, url.port
 
 
-def test_a_store_that_does_not_open_is_waited_for_ten_seconds_and_no_longer(tmp_path: Path, endpoint: str) -> None:
-    with closed_store(endpoint, tmp_path) as (server, proxy), ThreadPoolExecutor(8) as pool:
+def test_a_store_that_does_not_open_is_waited_for_ten_seconds_and_no_longer(tmp_path: Path, s3_endpoint: str) -> None:
+    with closed_store(s3_endpoint, tmp_path) as (server, proxy), ThreadPoolExecutor(8) as pool:
         began = time.monotonic()
         upload = make_chart("early")
         waiting = [
@@ -85,8 +79,8 @@ def test_a_store_that_does_not_open_is_waited_for_ten_seconds_and_no_longer(tmp_
         assert late.result().status_code == 201, "as soon as it opens"
 
 
-def test_waiting_uploads_are_not_read_into_memory(tmp_path: Path, endpoint: str) -> None:
-    with closed_store(endpoint, tmp_path) as (server, _proxy):
+def test_waiting_uploads_are_not_read_into_memory(tmp_path: Path, s3_endpoint: str) -> None:
+    with closed_store(s3_endpoint, tmp_path) as (server, _proxy):
         before = read_resident(server)
         head = b"POST /api/charts HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % _BODY
         connections = [socket.create_connection(address(server)) for _ in range(20)]
@@ -104,8 +98,8 @@ def test_waiting_uploads_are_not_read_into_memory(tmp_path: Path, endpoint: str)
             connection.close()
 
 
-def test_a_client_that_leaves_is_not_waited_for(tmp_path: Path, endpoint: str) -> None:
-    with closed_store(endpoint, tmp_path) as (server, proxy):
+def test_a_client_that_leaves_is_not_waited_for(tmp_path: Path, s3_endpoint: str) -> None:
+    with closed_store(s3_endpoint, tmp_path) as (server, proxy):
         for request in (b"GET /left/index.yaml", b"DELETE /api/charts/left/1.0.0", b"GET /v2/left/tags/list"):
             with socket.create_connection(address(server)) as connection:
                 connection.sendall(request + b" HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -120,7 +114,7 @@ def test_a_client_that_leaves_is_not_waited_for(tmp_path: Path, endpoint: str) -
 @pytest.mark.parametrize("hangs", [False, True], ids=["refused", "hanging"])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_server_ends_in_time_while_it_opens_and_requests_wait(
-    tmp_path: Path, endpoint: str, workers: str, hangs: bool
+    tmp_path: Path, s3_endpoint: str, workers: str, hangs: bool
 ) -> None:
     async def ask(server: LiveServer) -> None:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -134,7 +128,7 @@ def test_a_server_ends_in_time_while_it_opens_and_requests_wait(
             assert [answer.status_code for answer in answers] == [503] * 10
             assert all("retry-after" in answer.headers for answer in answers)
 
-    with closed_store(endpoint, tmp_path, "--workers", workers, hangs=hangs) as (server, _proxy):
+    with closed_store(s3_endpoint, tmp_path, "--workers", workers, hangs=hangs) as (server, _proxy):
         began = time.monotonic()
         asyncio.run(ask(server))
         code = server.process.wait(20)

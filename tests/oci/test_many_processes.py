@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.api.wire import sign
+from tests.buckets import make_bucket
 from tests.charts import make_chart
 from tests.live import serve
 from tests.oci.client import Registry, digest_of
 from tests.postgres import PostgresServer
 from tests.servers import moto_server
-from tests.stories.test_many_processes import make_bucket
 
 CHUNKS = [bytes([number]) * 300_000 for number in range(1, 6)]
 WHOLE = b"".join(CHUNKS)

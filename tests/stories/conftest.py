@@ -1,30 +1,24 @@
-"""Fixtures of the stories: places where followed files lie."""
+"""Fixtures of the stories: places where followed files lie, and stores to back up and restore."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from storage import Closeable
-from tests.servers import moto_server
+from tests.buckets import make_bucket
 from tests.stories.followed import Place, bucket_place, folder_place
+from tests.stories.stores import Stores
 
-_BUCKET = "followed"
 
-
-@pytest.fixture(scope="session")
-def followed_endpoint() -> Iterator[str]:
-    """Return the address of an S3 server with a bucket."""
-    with moto_server() as endpoint:
-        account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        client: Any = boto3.session.Session().client("s3", "us-east-1", endpoint_url=endpoint, **account)
-        client.create_bucket(Bucket=_BUCKET)
-        client.close()
-        yield endpoint
+@pytest.fixture
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """Return what makes stores, and drops their databases at the end."""
+    made = Stores(request, tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=["folder sqlite", "folder postgres", "bucket sqlite"])
@@ -37,7 +31,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     else:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "testing")
-        found = bucket_place(request.getfixturevalue("followed_endpoint"), _BUCKET, database)
+        endpoint = request.getfixturevalue("s3_endpoint")
+        found = bucket_place(endpoint, make_bucket(endpoint)[0], database)
     yield found
     if isinstance(found.storage, Closeable):
         found.storage.close()

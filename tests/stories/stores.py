@@ -8,17 +8,16 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import boto3
 import httpx
 import pytest
 
+from tests.buckets import open_client
 from tests.charts import make_chart
 from tests.live import LiveServer, serve
 
@@ -94,7 +93,7 @@ class Stores:
         name = f"place{next(self._numbers)}-{uuid.uuid4().hex[:8]}"
         if kind != "bucket":
             return str(self._folder / name)
-        with open_bucket(self._request.getfixturevalue("s3_endpoint")) as client:
+        with open_client(self._request.getfixturevalue("s3_endpoint")) as client:
             client.create_bucket(Bucket=name)
         return f"s3://{name}/charts"
 
@@ -114,18 +113,6 @@ class Stores:
         if "s3_endpoint" in self._request.fixturenames:
             found["CHARTROOM_STORAGE_AMAZON_ENDPOINT"] = self._request.getfixturevalue("s3_endpoint")
         return found
-
-
-@contextmanager
-def open_bucket(endpoint: str) -> Iterator[Any]:
-    """Return a client of the S3 server."""
-    client = boto3.session.Session().client(
-        "s3", "us-east-1", endpoint_url=endpoint, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 class Uploading:

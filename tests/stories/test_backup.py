@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,25 +15,11 @@ import pytest
 from app.services.snapshots import Snapshots
 from tests.charts import make_chart
 from tests.house import open_house
-from tests.servers import moto_server
 from tests.stories import everything
 from tests.stories.shop import write_charts
 from tests.stories.stores import Store, Stores, Uploading, list_files
 
 CHARTS = [f"mychart-0.{number}.0.tgz" for number in range(1, 6)]
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    made = Stores(request, tmp_path)
-    yield made
-    made.close()
 
 
 def publish(store: Store, *versions: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,14 @@ import httpx
 import psycopg
 import pytest
 
+from tests.buckets import open_client
 from tests.charts import make_chart
-from tests.servers import moto_server
 from tests.stories import everything
 from tests.stories.everything import LEGACY, ROOT, Known
-from tests.stories.stores import Store, Stores, list_files, open_bucket
+from tests.stories.stores import Store, Stores, list_files
 
 DATA = Path(__file__).parent.parent / "data" / "store-27bfc88"
 KINDS = ("sqlite", "postgres", "bucket")
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    made = Stores(request, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=KINDS)
@@ -67,7 +53,7 @@ def unpack(name: str, folder: Path) -> None:
 
 def fill_bucket(endpoint: str, place: str, folder: Path) -> None:
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
-    with open_bucket(endpoint) as client:
+    with open_client(endpoint) as client:
         for path in folder.rglob("*"):
             if path.is_file():
                 client.put_object(Bucket=bucket, Key=f"{prefix}/{path.relative_to(folder)}", Body=path.read_bytes())

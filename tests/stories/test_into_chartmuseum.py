@@ -13,20 +13,19 @@ import subprocess
 import sys
 import tarfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import httpx
 import pytest
 import yaml
 
 from app.domain.times import parse_time
+from tests.buckets import make_bucket, make_client
 from tests.charts import make_chart
 from tests.house import open_house
 from tests.live import find_free_port, serve
-from tests.servers import moto_server, running
+from tests.servers import running
 from tests.stories.shop import make_provenance
 
 Shown = dict[str, dict[str, Any]]
@@ -315,42 +314,28 @@ async def test_a_run_that_broke_off_is_finished_by_the_next(tmp_path: Path) -> N
     assert read_folder(other) == served
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[dict[str, str]]:
-    """Run an S3 server with a bucket and return the environment that leads there."""
-    with moto_server() as endpoint:
-        account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        client = boto3.session.Session().client("s3", "us-east-1", endpoint_url=endpoint, **account)
-        client.create_bucket(Bucket="charts")
-        client.close()
-        yield {
-            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
-            "CHARTROOM_STORAGE_AMAZON_ENDPOINT": endpoint, "CHARTROOM_STORAGE_AMAZON_REGION": "us-east-1",
-        }  # fmt: skip
-
-
-async def test_a_followed_bucket_becomes_what_is_served(bucket: dict[str, str], tmp_path: Path) -> None:
+async def test_a_followed_bucket_becomes_what_is_served(s3_endpoint: str, tmp_path: Path) -> None:
     prefix, url = uuid.uuid4().hex, f"sqlite:///{tmp_path / 'charts.db'}"
-    place = ("--storage", f"s3://charts/{prefix}", "--database", url)
-    account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    endpoint = bucket["CHARTROOM_STORAGE_AMAZON_ENDPOINT"]
-    s3 = boto3.session.Session().client("s3", "us-east-1", endpoint_url=endpoint, **account)
+    charts, bucket = make_bucket(s3_endpoint)
+    bucket["CHARTROOM_STORAGE_AMAZON_REGION"] = "us-east-1"
+    place = ("--storage", f"s3://{charts}/{prefix}", "--database", url)
+    s3 = make_client(s3_endpoint)
     for name in ("kept", "gone", "changed"):
-        s3.put_object(Bucket="charts", Key=f"{prefix}/{name}-1.0.0.tgz", Body=make_chart(name, "1.0.0"))
-    s3.put_object(Bucket="charts", Key=f"{prefix}/index-cache.yaml", Body=b"stale")
+        s3.put_object(Bucket=charts, Key=f"{prefix}/{name}-1.0.0.tgz", Body=make_chart(name, "1.0.0"))
+    s3.put_object(Bucket=charts, Key=f"{prefix}/index-cache.yaml", Body=b"stale")
     with serve(tmp_path / "unused", *place, **bucket) as server:
         async with httpx.AsyncClient(base_url=server.url) as client:
             await change(client)
             etag = await etags(client)
-    done = export(f"s3://charts/{prefix}", f"s3://charts/{prefix}/", "--database", url, **bucket)
+    done = export(f"s3://{charts}/{prefix}", f"s3://{charts}/{prefix}/", "--database", url, **bucket)
     assert (done.code, done.lines[-1]) == (0, "3 files added, 1 replaced, 1 removed"), done.errors
     assert any("a bucket keeps no times" in line for line in done.lines)
-    keys = [item["Key"].removeprefix(f"{prefix}/") for item in s3.list_objects_v2(Bucket="charts")["Contents"]]
+    keys = [item["Key"].removeprefix(f"{prefix}/") for item in s3.list_objects_v2(Bucket=charts)["Contents"]]
     assert sorted(key for key in keys if not key.startswith(".chartroom/") and prefix not in key) == [
         "changed-1.0.0.tgz", "kept-1.0.0.tgz", "new-1.0.0+b.1.tgz", "new-1.0.0+b.1.tgz.prov", "org/fresh-2.0.0.tgz"
     ]  # fmt: skip
     s3.close()
-    again = export(f"s3://charts/{prefix}", f"s3://charts/{prefix}", "--database", url, **bucket)
+    again = export(f"s3://{charts}/{prefix}", f"s3://{charts}/{prefix}", "--database", url, **bucket)
     assert again.lines[0] == "0 files to add, 0 to replace, 0 to remove, 5 are there already"
     with serve(tmp_path / "unused", *place, **bucket, CHARTROOM_CACHE_INTERVAL="1s") as server:
         async with httpx.AsyncClient(base_url=server.url) as client:

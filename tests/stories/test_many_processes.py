@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 
 from storage import Storage
 from storage.filesystem import FilesystemStorage
 from storage.s3 import S3Storage
+from tests.buckets import make_bucket
 from tests.live import LiveServer, serve
-from tests.servers import moto_server
 from tests.stories.store import digest_of, list_index, make_numbered, read_chain, upload
 
 _UPLOADS = 200
@@ -95,26 +93,6 @@ def opened(storage: FilesystemStorage | S3Storage) -> Iterator[Storage]:
         yield storage
     finally:
         storage.close()
-
-
-def make_bucket(endpoint: str) -> tuple[str, dict[str, str]]:
-    """Make a bucket and answer its name, and the environment of a server that uses it."""
-    name = f"charts-{uuid.uuid4().hex[:8]}"
-    client = boto3.session.Session().client(
-        "s3", "us-east-1", endpoint_url=endpoint, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-    client.create_bucket(Bucket=name)
-    client.close()
-    return name, {
-        "CHARTROOM_STORAGE_AMAZON_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
 
 
 _FLEETS: list[Callable[[pytest.FixtureRequest, Path], object]] = [

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
@@ -23,9 +21,9 @@ from app.wiring import House, build_house
 from storage import Storage
 from storage.filesystem import FilesystemStorage
 from storage.s3 import S3Storage
+from tests.buckets import make_bucket
 from tests.charts import make_chart
 from tests.house import open_house
-from tests.servers import moto_server
 from tests.stories.store import FailingStorage, digest_of, list_index, read_index, read_object, upload
 
 _PROVENANCE = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nname: %b\nversion: %b\n"
@@ -73,28 +71,15 @@ class GatedStorage(FilesystemStorage):
         return await super().open(key, start, length)
 
 
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        client = _client(endpoint)
-        client.create_bucket(Bucket="museum")
-        client.close()
-        yield endpoint
-
-
-def _client(endpoint: str) -> Any:
-    account = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    return boto3.session.Session().client("s3", "us-east-1", endpoint_url=endpoint, **account)
-
-
 @pytest.fixture(params=["folder", "bucket"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "folder":
         found = Place(lambda: FilesystemStorage(tmp_path / "store"))
     else:
-        endpoint, prefix = request.getfixturevalue("s3_endpoint"), uuid.uuid4().hex
+        endpoint = request.getfixturevalue("s3_endpoint")
+        bucket, _environment = make_bucket(endpoint)
         account = {"access_key": "testing", "secret_key": "testing"}
-        found = Place(lambda: S3Storage("museum", prefix=prefix, endpoint=endpoint, region="us-east-1", **account))
+        found = Place(lambda: S3Storage(bucket, prefix="museum", endpoint=endpoint, region="us-east-1", **account))
     yield found
     found.storage.close()  # type: ignore[attr-defined]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,25 +12,11 @@ import pytest
 
 from tests.charts import make_chart
 from tests.live import serve
-from tests.servers import moto_server
 from tests.stories.shop import write_charts
 from tests.stories.stores import Store, Stores, list_files
 from tests.stories.test_backup import copy_folders, files_of, kill_when, publish, restored, shown, upload
 
 TWO = {"mychart-0.1.0.tgz", "mychart-0.2.0.tgz"}
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    made = Stores(request, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
