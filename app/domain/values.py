@@ -5,9 +5,17 @@ Not here: YAML itself (goyaml.py), and where the file comes from (archive.py).
 
 from __future__ import annotations
 
+import hashlib
+
 from app.domain import goyaml
 from app.domain.gostruct import ANYTHING, BadShape, mismatch
 from app.errors import AppError, Kind
+
+_MOST_KNOWN = 4096
+_known: set[bytes] = set()
+"""Digests of files that were found right. Most values.yaml files of a repository, subcharts counted, equal an earlier
+one: 1,176 of the 1,882 in incubator.
+"""
 
 
 def parse_values(values: bytes) -> object:
@@ -20,9 +28,15 @@ def parse_values(values: bytes) -> object:
 
 def check_values(values: bytes) -> None:
     """Raise what `parse_values` raises, in less time."""
+    digest = hashlib.sha256(values).digest()
+    if digest in _known:
+        return
     lowered = values.lower()
     # Only these do not survive the conversion to JSON.
     _load(values, convert=b".inf" in lowered or b".nan" in lowered)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known.add(digest)
 
 
 def _load(values: bytes, *, convert: bool) -> object:
