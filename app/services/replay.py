@@ -46,6 +46,8 @@ from storage import LocalFiles, ObjectNotFound, Storage, StorageError, StorageUn
 _BATCH = 50  # segments in one transaction
 _NAMES = 1000  # names of segments that are looked at before others have their turn
 
+_MARGIN = 600 * 10**9  # ns; the clocks of two hosts that wrote to the store in turn may differ
+
 _ASIDE = ".incomplete"
 """Ending of a segment that is set aside; what ends so is no segment."""
 
@@ -151,7 +153,8 @@ class Replay:
             named for named in named_segments if not named.name.snapshot and named.name.revision > known.revision
         ]
         if snapshots and not (waiting and _follows(await self._read(waiting[0]), known)):
-            known = await self._restore_newest(snapshots)
+            is_there = any(named.name.revision == known.revision for named in named_segments)
+            known = await self._restore_newest(snapshots, margin=0 if is_there else _MARGIN)
             waiting = [named for named in waiting if named.name.revision > known.revision]
         for at in range(0, len(waiting), _BATCH):
             batch = waiting[at : at + _BATCH]
@@ -183,21 +186,23 @@ class Replay:
                 return True
         return False
 
-    async def _restore_newest(self, snapshots: list[_Named]) -> _Known:
+    async def _restore_newest(self, snapshots: list[_Named], *, margin: int) -> _Known:
         """Restore the newest snapshot that is whole; return where it ends. Raises AppError FAULT if none is.
+
+        One that was written before our newest commit in this repository, by more than `margin` ns, does not know it.
 
         One that was damaged while it was written is never read back, so everything before it still lies there.
         """
         for snapshot in reversed(snapshots):
             try:
-                return await self._restore(snapshot)
+                return await self._restore(snapshot, margin)
             except AppError as error:
                 if error.kind is not Kind.FAULT or snapshot is snapshots[0]:
                     raise
                 _log.error("a ledger snapshot is passed over", reason=error.message)
         raise AssertionError("there is at least one")
 
-    async def _restore(self, snapshot: _Named) -> _Known:
+    async def _restore(self, snapshot: _Named, margin: int) -> _Known:
         """Make a repository what a snapshot says; 90 MB of it pass through a file, not through memory."""
         with tempfile.TemporaryFile() as file:
             try:
@@ -206,7 +211,7 @@ class Replay:
                 raise
             except StorageError as error:
                 raise AppError(Kind.FAULT, f"ledger snapshot {snapshot.key}: {error}; {_RESTORE}") from error
-            return await self._database.write(partial(_restore, aside=self._aside, lines=file))
+            return await self._database.write(partial(_restore, aside=self._aside, lines=file, margin=margin))
 
     def _apply_all(self, transaction: Transaction, *, segments: list[Segment], newest: int = 0) -> None:
         for segment in segments:
@@ -270,6 +275,15 @@ def _name_break(named: _Named, header: Header, known: _Known) -> str:
     )
 
 
+def _name_older_snapshot(header: Header, revision: int) -> str:
+    """Say why a snapshot of a higher revision is not what came after the newest known commit."""
+    return (
+        f"the ledger of {label(header.repository)} has a fork: its snapshot of revision {header.revision} was written"
+        f" before revision {revision} of this database, and does not know it; run `chartroom export` to keep what this"
+        " database shows, then `chartroom reindex` to follow the ledger, and upload again what is missing"
+    )
+
+
 def _list_revisions(connection: Connection) -> tuple[dict[str, _Known], int]:
     """Return each repository's newest commit, by the folder of its segments, and the newest revision of all."""
     rows = repositories.list_since(connection, -1)
@@ -277,11 +291,13 @@ def _list_revisions(connection: Connection) -> tuple[dict[str, _Known], int]:
     return known, repositories.get_newest(connection)[1]
 
 
-def _restore(transaction: Transaction, *, aside: SetAside, lines: Iterable[bytes]) -> _Known:
+def _restore(transaction: Transaction, *, aside: SetAside, lines: Iterable[bytes], margin: int) -> _Known:
     numbered = iter(lines)
     header = read_header(next(numbered))
     repository = repositories.get_or_create(transaction.connection, header.repository)
     if repository.revision < header.revision:
+        if header.committed < repository.committed - margin:
+            raise AppError(Kind.FAULT, _name_older_snapshot(header, repository.revision))
         charts.clear(transaction.connection, repository.id)
         artifacts.clear(transaction.connection, repository.id)
         aside.clear(repository.path)

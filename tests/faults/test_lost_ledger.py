@@ -243,3 +243,25 @@ def test_a_folder_that_is_gone_with_the_database_leaves_a_gap_that_is_named(tmp_
     with place.serve() as server:
         assert "records are missing" in server.log.read_text()
     assert "note: no segment has revision" in place.run("verify").stdout
+
+
+def test_an_old_ledger_beside_a_database_that_went_on_without_it_hides_nothing(tmp_path: Path) -> None:
+    """Ledger and database are lost, an upload is acknowledged, and only then the ledger is restored from a backup."""
+    place = Place(tmp_path / "store", {})
+    with place.serve() as server:
+        fill(server)
+    lose(place, lose_all)
+    with place.serve() as server:  # writes a snapshot in its place
+        assert len(entries(server)) == 2
+    backup = place.take(LEDGER)
+    place.drop(LEDGER)
+    place.lose_database()
+    with place.serve() as server:
+        upload(server, "afterwards")
+    place.put(backup)
+    with place.serve() as server:
+        assert "charts/afterwards-0.1.0.tgz" in entries(server)
+        refused = httpx.post(f"{server.url}/api/charts", content=make_chart("more"))
+        assert refused.status_code == 503
+        assert "has a fork" in refused.json()["error"]
+        assert "charts/afterwards-0.1.0.tgz" in entries(server)
