@@ -6,6 +6,7 @@ ChartMuseum's own command line (flags, no subcommand) works too: see `app/museum
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any
@@ -255,6 +256,10 @@ def _run_as_museum(argv: list[str]) -> None:
     run(settings)
 
 
+_OPERATORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+"""Errors of the system that are no fault of ours: rights, full or read-only disks, a file where a folder is meant."""
+
+
 def main() -> None:
     """Run a command; what a person can mend is said in one line, without a trace."""
     argv = sys.argv[1:]
@@ -265,6 +270,11 @@ def main() -> None:
             cli()
     except (AppError, StorageError) as error:
         typer.echo(str(error), err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _OPERATORS:
+            raise
+        typer.echo(f"{error.filename or 'the disk'}: {error.strerror}", err=True)
         sys.exit(2)
 
 

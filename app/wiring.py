@@ -16,7 +16,7 @@ import structlog
 
 from app.db import repositories
 from app.db.session import Database
-from app.errors import AppError
+from app.errors import AppError, Kind
 from app.jobs.schedule import Schedule
 from app.metrics import Requests, WorkerCounts
 from app.routes.deps import Parts, UploadForm
@@ -184,6 +184,8 @@ def build_storage(settings: Settings) -> Storage:
         )  # fmt: skip
     from storage.filesystem import FilesystemStorage
 
+    if place.path.is_file():
+        raise AppError(Kind.INVALID, f"{place.path} is a file, and a store is a folder")
     storage = FilesystemStorage(place.path)
     _recover(storage)
     return storage

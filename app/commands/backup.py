@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from app.commands.house import migrate, open_replica, quiet_logs
+from app.commands.house import migrate, open_replica, quiet_logs, refuse_nothing
 from app.commands.imports import show_progress
 from app.commands.places import lie_in_each_other, open_storage
 from app.commands.words import count
@@ -32,6 +32,7 @@ async def back_up(settings: Settings, target: str, write: Callable[[str], None],
     Raises AppError, StorageError when nothing could be copied.
     """
     quiet_logs(settings)
+    await refuse_nothing(settings)
     place = _find_place(settings, target)
     with (
         open_storage(settings) as source,

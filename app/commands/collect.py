@@ -18,7 +18,7 @@ async def collect(settings: Settings, write: Callable[[str], None], *, dry_run: 
 
     With `force` also in a store whose ledger cannot be read or seems to be missing, unknown blobs included.
     """
-    async with open_house(settings, ready=not (dry_run or force)) as house:
+    async with open_house(settings, ready=not (dry_run or force), must_exist=True) as house:
         if dry_run or force:
             await house.opening.run()  # what is wrong with the ledger may stop it, and is overridden or said below
         if not dry_run:

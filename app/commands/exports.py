@@ -30,7 +30,7 @@ async def export_charts(settings: Settings, folder: str, repository: str, write:
     repository = parse_repository(repository.strip("/"))
     path = _find_folder(folder, settings)
     with _open_target(settings.model_copy(update={"storage": str(path)})) as target:
-        async with open_house(settings) as house:
+        async with open_house(settings, must_exist=True) as house:
             with show_progress("exporting") as notify:
                 result = await Exports(house.database, house.storage).run(target, repository, notify=notify)
     for line in _render(result):
@@ -49,7 +49,7 @@ async def export_into_chartmuseum(
     theirs = _find_chartmuseum(folder, settings)
     followed = theirs.storage_place() == settings.storage_place()
     async with AsyncExitStack() as stack:
-        house = await stack.enter_async_context(open_house(settings))
+        house = await stack.enter_async_context(open_house(settings, must_exist=True))
         target = house.storage if followed else stack.enter_context(_open_target(theirs))
         if followed:
             house.parts.readiness.check_writable()

@@ -16,8 +16,8 @@ from app.db.rebuild import file_url
 from app.db.session import Database
 from app.errors import AppError, Kind
 from app.logs import configure_logs
-from app.services.database_file import refuse_damaged
-from app.settings import Settings
+from app.services.database_file import find_file, refuse_damaged
+from app.settings import FolderPlace, Settings
 from app.wiring import House, build_house, build_storage
 from storage import StorageError
 
@@ -26,13 +26,15 @@ _PROBE = ".chartroom/probe"  # a key that nothing has
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, ready: bool = True) -> AsyncIterator[House]:
+async def open_house(settings: Settings, *, ready: bool = True, must_exist: bool = False) -> AsyncIterator[House]:
     """Bring the tables to this version, open the store as a server does, answer its parts, close everything.
 
     The right to write is kept while the block runs, if this catalogue has it. With `ready` False nothing is replayed
-    or taken in first. Raises AppError, StorageError.
+    or taken in first. Raises AppError, INVALID where `must_exist` and nothing lies there; StorageError.
     """
     quiet_logs(settings)
+    if must_exist:
+        await refuse_nothing(settings)
     await refuse_damaged(settings.database_url(), partial(build_storage, settings))
     await asyncio.to_thread(migrate, settings.database_url())
     house = build_house(settings)
@@ -67,6 +69,18 @@ async def make_ready(house: House) -> None:
         raise AppError(Kind.FAULT, f"the store cannot be opened: {readiness.reason}")
 
 
+async def refuse_nothing(settings: Settings) -> None:
+    """Raise AppError INVALID where there is neither a database nor an object: the place is most likely a wrong one."""
+    place, file = settings.storage_place(), find_file(settings.database_url())
+    if file is None or file.exists():
+        return
+    if not isinstance(place, FolderPlace) or place.path.exists():
+        async for _ in build_storage(settings).scan():
+            return
+    where = place.path if isinstance(place, FolderPlace) else f"s3://{place.bucket}/{place.prefix}"
+    raise AppError(Kind.INVALID, f"there is no store in {where}, so nothing was done; is it the right --storage?")
+
+
 def quiet_logs(settings: Settings) -> None:
     """Log as the settings say, but not what is merely as it should be: a command says itself what it did."""
     configure_logs(level="warning" if settings.level == "info" else settings.level, as_json=settings.log_json)
@@ -79,7 +93,10 @@ def migrate(url: str) -> None:
             migrations.upgrade(url)
     except (SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise AppError(Kind.INVALID, f"the database cannot be opened: {reason}") from error
+        file = find_file(url)
+        which = f"the database {file}" if file else "the database"
+        hint = "; let this user write to the file and its folder" if file else ""
+        raise AppError(Kind.INVALID, f"{which} cannot be opened: {reason}{hint}") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, make_url
 
 import migrations
-from app.commands.house import migrate, quiet_logs
+from app.commands.house import migrate, quiet_logs, refuse_nothing
 from app.commands.places import open_storage
 from app.db import rebuild, repositories
 from app.db.rebuild import OneTransaction, file_url, held_alone
@@ -32,6 +32,7 @@ async def reindex(settings: Settings, write: Callable[[str], None]) -> int:
     stays as it was), StorageError.
     """
     quiet_logs(settings)
+    await refuse_nothing(settings)
     url = make_url(settings.database_url())
     with open_storage(settings) as storage:
         if url.get_backend_name() == "sqlite":

@@ -22,7 +22,7 @@ async def verify(settings: Settings, write: Callable[[str], None], *, repair: bo
     With `repair`, the store is opened first as a server opens it: rows that are behind the ledger catch up.
     Raises AppError, StorageError.
     """
-    async with open_house(settings, ready=False) as house:
+    async with open_house(settings, ready=False, must_exist=True) as house:
         if repair:
             await house.opening.run()  # a torn ledger may stop it, and is named below; rows are left alone then
         may_commit = time.monotonic() < house.parts.readiness.may_write_until

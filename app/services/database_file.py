@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,7 @@ def describe_damage(path: Path, why: str) -> str:
 def find_damage(path: Path, *, limit: int | None = None) -> str:
     """Return what is wrong with a SQLite file, "" if nothing is, if it is missing, or if another process locks it.
 
+    Raises AppError INVALID where this user may not read or write it, or its folder is a file.
     Reading 34 MB takes 25 ms; a file of more than `limit` bytes is only looked at from outside.
     """
     try:
@@ -57,6 +59,12 @@ def find_damage(path: Path, *, limit: int | None = None) -> str:
             magic = file.read(len(_MAGIC))
     except FileNotFoundError:
         return ""
+    except NotADirectoryError as error:
+        raise AppError(
+            Kind.INVALID, f"the database cannot be in {path.parent}: a part of this path is a file"
+        ) from error
+    except PermissionError as error:
+        raise AppError(Kind.INVALID, f"the database {path} cannot be read: let this user read and write it") from error
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     if not size:
@@ -77,6 +85,9 @@ def _look_inside(path: Path, *, whole: bool) -> str:
         finally:
             connection.close()
     except sqlite3.Error as error:
+        if "readonly" in str(error):
+            text = f"the database {path} cannot be written: let user id {os.geteuid()} write to it and to its folder"
+            raise AppError(Kind.INVALID, text) from error
         return "" if "locked" in str(error) or "unable to open" in str(error) else str(error)
     return "" if found == "ok" else found.replace("\n", " ").strip()
 

@@ -132,6 +132,7 @@ class LedgerCheck:
                 "blobs are newer than the last record, or have none: an upload that was never acknowledged, or one"
                 " whose record is lost with the old database",
                 blobs=survey.describe_newer(),
+                hint="if charts are missing, stop the server before anybody uploads, and restore the ledger",
             )
         gaps = find_gaps(folders)
         if gaps:

@@ -134,7 +134,10 @@ class Reconcile:
             findings.notes.append(f"{label(path)}: commits wait to be written to the ledger; a server does it first")
             return
         text = f"{label(path)}: rows are at revision {look.rows}, its ledger ends at {look.ledger}"
-        findings.open.append(f"{text}; restore the missing segments under {folder}")
+        findings.open.append(
+            f"{text}; run `chartroom verify --repair`, which writes it again from the database, or restore the missing"
+            f" segments under {folder}"
+        )
 
     async def _settle(self, path: str, findings: Findings, *, repair: bool) -> None:
         """Look at one repository until both sides show the same commit, then compare, then mend."""

@@ -102,7 +102,8 @@ class Verify:
         if repair and (source := await self._mend_blob(blob, uses)):
             report.findings.mended.append(f"{what}: copied from {source}")
         else:
-            report.findings.open.append(f"{what}; upload the same file again or restore it")
+            remedy = "upload the same file again with `?force`, or bring it back with `chartroom restore`"
+            report.findings.open.append(f"{what}; {remedy}")
 
     async def _find_fault(self, blob: BlobFacts) -> str | None:
         try:
