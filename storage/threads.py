@@ -52,7 +52,13 @@ class Threads:
         if len(self._threads) < self._workers:
             self._start_one()
         self._jobs.put(_Job(work, arguments, undo, loop, future))
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled when the result was there and not handed over yet.
+            if undo is not None and future.done() and not future.cancelled() and future.exception() is None:
+                undo(future.result())
+            raise
 
     def close(self, seconds: float = 1.0) -> None:
         """Wait for the work that has begun, `seconds` at most, and let the threads go.

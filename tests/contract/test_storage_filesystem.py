@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
+import storage.threads
 from storage import CHUNK, Mover, ObjectNotFound, StorageError, StorageFull, StorageUnavailable, page_cache
 from storage.filesystem import FilesystemStorage
+from storage.threads import Threads
 
 MIB = 1024 * 1024
 
@@ -386,6 +388,25 @@ async def test_read_now_opens_nothing_that_stays_open(filesystem: FilesystemStor
         with pytest.raises(StorageError):
             filesystem.read_now("a/out", 1)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_what_a_thread_opened_is_closed_where_its_caller_is_cancelled_just_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The result is there, and the caller, cancelled before it could take it, never sees it."""
+    threads, closed = Threads(1, "test"), list[str]()
+    task = asyncio.ensure_future(threads.run(lambda: "file", undo=closed.append))
+    settle = storage.threads._settle
+
+    def settle_and_cancel(*facts: Any) -> None:
+        settle(*facts)
+        task.cancel()
+
+    monkeypatch.setattr(storage.threads, "_settle", settle_and_cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == ["file"]
+    threads.close()
 
 
 async def test_two_processes_may_share_a_root(filesystem: FilesystemStorage, root: Path) -> None:

@@ -106,7 +106,8 @@ async def test_a_full_disk_of_everything_stops_uploads_and_nothing_else(disk: Pa
         taken |= await fill(client)  # the end of the first server made room: its journals are empty
         answer = await client.post("/api/charts", content=make_big(50_000))
         assert answer.status_code == 507
-        shutil.rmtree(disk / ".chartroom" / "blobs" / "sha256" / digest_of(taken.pop(next(iter(taken))))[:2])
+        for name in list(taken)[:3]:  # a commit needs room in the journal, in its places and in SQLite's log
+            shutil.rmtree(disk / ".chartroom" / "blobs" / "sha256" / digest_of(taken[name])[:2], ignore_errors=True)
         end = time.monotonic() + 20
         while (await client.post("/api/charts?force", content=make_chart("again"))).status_code == 507:
             assert time.monotonic() < end, "there is room, and it does not write again"
