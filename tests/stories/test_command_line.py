@@ -80,7 +80,7 @@ def test_an_import_beside_a_running_server_is_served_at_once(tmp_path: Path) -> 
         (("import", ".", "--repo", "a/../b"), 'repository path "a/../b"'),
         (("verify", "--database", "postgresql://nobody:secret@127.0.0.1:9/x"), "the database cannot be opened: "),
         (("reindex", "--database", "postgresql://nobody:secret@127.0.0.1:9/x"), "the database cannot be opened: "),
-        (("migrate", "--database", "sqlite:////proc/no/such.db"), "the database cannot be opened: "),
+        (("migrate", "--database", "sqlite:////proc/no/such.db"), "the database /proc/no/such.db cannot be opened: "),
         (("export", "out", "--storage", "/proc/version"), "/proc/version"),
     ],
 )

@@ -115,6 +115,8 @@ async def test_one_repository_is_exported_with_those_below_it(tmp_path: Path) ->
 
 
 async def test_an_empty_store_is_an_empty_repository(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "store"):
+        pass
     said = await run_export(tmp_path / "store", tmp_path / "out")
     assert said == Said(0, ["1 repositories: 1 files written, 0 kept, 0 removed"])
     assert entries_of((tmp_path / "out" / "index.yaml").read_bytes()) == {}
@@ -123,6 +125,8 @@ async def test_an_empty_store_is_an_empty_repository(tmp_path: Path) -> None:
 async def test_somebody_elses_repository_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "index.yaml").write_bytes(b"mine")
+    async with open_house(tmp_path / "store"):
+        pass
     with pytest.raises(AppError, match="choose another folder"):
         await run_export(tmp_path / "store", tmp_path / "out")
     assert (tmp_path / "out" / "index.yaml").read_bytes() == b"mine"

@@ -53,6 +53,8 @@ async def test_a_store_that_was_used_is_clean(tmp_path: Path) -> None:
 
 
 async def test_an_empty_store_is_clean(tmp_path: Path) -> None:
+    async with open_house(tmp_path):
+        pass
     assert await run_verify(tmp_path) == Said(0, ["0 repositories, 0 blobs of 0 bytes checked", "clean"])
 
 
@@ -184,7 +186,9 @@ async def test_segments_missing_at_the_end_are_named(tmp_path: Path) -> None:
     sorted((tmp_path / ".chartroom" / "ledger" / "%").glob("*.jsonl"))[-1].unlink()
     said = await run_verify(tmp_path)
     assert said.code == WRONG
-    assert "rows are at revision 2, its ledger ends at 1; restore" in said.find("wrong: the root repository")
+    assert "rows are at revision 2, its ledger ends at 1; run `chartroom verify --repair`" in said.find(
+        "wrong: the root repository"
+    )
     said = await run_verify(tmp_path, repair=True)
     assert said.code == CLEAN
     assert "it ends at revision 1, the database is at 2" in said.find("mended: the ledger of the root repository")
