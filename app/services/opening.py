@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -36,6 +37,7 @@ _JOB_SECONDS = 60.0
 _KEEP_SECONDS = 4.0
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.1
+_RECHECK_SECONDS = 2.0  # a ledger that is being copied into the store may be there in part only
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +67,7 @@ class Opening:
         self._check = check
         self._runs = False
         self._trouble = False  # the last try failed, and its reason stays until one succeeds
+        self._recheck = math.inf  # when the ledger is compared once more, after it was put right under us
         self._holder = holder
         self._exclusive = make_exclusive(database.engine)
         self._logged = ""  # why nothing may be written, as far as it was logged: once, not at every look
@@ -105,6 +108,8 @@ class Opening:
             self._allow_old_reads()
             self._readiness.fail(_CLOSED)
             return True
+        if self._trouble:
+            self._recheck = time.monotonic() + _RECHECK_SECONDS
         self._trouble = False
         self._readiness.finish()
         return True
@@ -247,6 +252,9 @@ class Opening:
 
         `alone` says that this process holds the lock on the opening already.
         """
+        if time.monotonic() >= self._recheck and not alone:
+            self._recheck = math.inf
+            await self.look_again()
         until = self._readiness.may_write_until
         rest = until - time.monotonic()
         if rest > self._tenure.term.rest:
@@ -294,6 +302,7 @@ class Opening:
         if why := await self._check.find_difference():
             _log.error("the ledger and the database differ: no writes until that is settled", reason=why)
             self._readiness.reopen(why)
+            self._recheck = time.monotonic() + _RECHECK_SECONDS
 
     async def may_take_lease(self) -> bool:
         """Return whether no other catalogue writes, for a command that works on a store which cannot be opened."""
